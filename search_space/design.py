@@ -100,7 +100,8 @@ class Design:
 def _plain(value: Any) -> Any:
     """A dataclass as plain JSON data, a variant type carrying its name."""
     if is_dataclass(value) and not isinstance(value, type):
-        named = {"name": type(value).name} if hasattr(type(value), "name") else {}
+        name = getattr(type(value), "name", None)
+        named = {} if name is None else {"name": name}
         return named | {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
@@ -135,6 +136,6 @@ def _typed(where: str, data: Any, cls: type[Any]) -> Any:
 def _variant(where: str, data: Any, registry: Mapping[str, type[Any]]) -> Any:
     """An instance of the registered type that `data["name"]` names."""
     name = data.get("name") if isinstance(data, Mapping) else None
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise DesignError(f"{where} must name one of {', '.join(registry)}, but got {name!r}")
     return _typed(where, {k: v for k, v in data.items() if k != "name"}, registry[name])

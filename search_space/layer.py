@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from search_space.heads import Heads
 from search_space.patterns import AnyPattern, Dense
@@ -14,8 +14,8 @@ class LayerDesign:
     """Heads, the pattern they attend in, and how they know positions."""
 
     heads: Heads
-    pattern: AnyPattern = Dense()
-    position: AnyPosition = Rotary()
+    pattern: AnyPattern = field(default_factory=Dense)
+    position: AnyPosition = field(default_factory=Rotary)
 
     def canonical(self, context: int) -> LayerDesign:
         """The simplest layer that computes the same function up to `context`."""
