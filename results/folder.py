@@ -1,0 +1,55 @@
+"""A run's folder: the names of its parts, and the description that never changes."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from results.errors import RunError
+
+RUN_FORMAT = 1
+
+DESCRIPTION = "run.json"
+CONFIG = "config.yaml"
+POINTER = "MANIFEST"
+LOCK = "run.lock"
+STATUS = "status.json"
+MANIFESTS = "manifests"
+SEGMENTS = "segments"
+JOURNALS = "journal"
+INBOX = "inbox"
+QUARANTINE = "quarantine"
+FOLDERS = (MANIFESTS, SEGMENTS, JOURNALS, INBOX, "logs", "checkpoints")
+
+
+def is_run(path: Path) -> bool:
+    """Whether the folder holds a run: the description is the last file of a new one."""
+    return (path / DESCRIPTION).is_file()
+
+
+def attnas_version() -> str:
+    """The version that writes; `unknown` where attnas runs without being installed."""
+    try:
+        return version("attnas")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The run's name, configuration, objectives and provenance; refuses a newer format."""
+    file = path / DESCRIPTION
+    try:
+        description = json.loads(file.read_bytes())
+        run_format, writer = int(description["format"]), description["attnas"]
+    except FileNotFoundError:
+        raise RunError(f"{path} holds no run: it has no {DESCRIPTION}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({error}); restore it from a backup") from error
+    if run_format > RUN_FORMAT:
+        raise RunError(
+            f"{path} was written by attnas {writer} with run format {run_format}; "
+            f"this attnas reads format {RUN_FORMAT}; upgrade attnas"
+        )
+    return description

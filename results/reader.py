@@ -1,0 +1,124 @@
+"""Reading a run, finished or live: manifest, segments, journal, and never a folder's listing."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from results.errors import RunError
+from results.folder import STATUS, is_run, read_description
+from results.journal import read_journal
+from results.manifest import read_manifest, read_segment
+from results.objectives import Objective, parse_objectives
+from results.replay import pending_asks
+from results.schema import Ask, TrialRow, rows_to_table
+
+READ_ATTEMPTS = 20  # each one fails only if the writer folded twice within it
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it was at one instant."""
+
+    path: Path
+    name: str
+    created_at: float  # unix seconds
+    config: dict[str, Any]
+    objectives: tuple[Objective, ...]
+    provenance: dict[str, Any]
+    status: dict[str, Any] | None  # the driver's last heartbeat
+    pending: list[Ask]
+    rows: pa.Table
+
+    def frame(self) -> pd.DataFrame:
+        """One row per (trial, seed, attempt), at its last rung, in the order of the events.
+
+        Learning curves stay in `rows`: a tidy frame has one value per cell.
+        """
+        frame = self.rows.drop_columns(["curve_tokens", "curve_loss"]).to_pandas()
+        frame["threads"] = frame["threads"].astype("Int64")
+        last = frame.sort_values("rung", kind="stable").drop_duplicates(
+            ["trial", "seed", "attempt"], keep="last"
+        )
+        return last.sort_values("told_at", ignore_index=True)
+
+
+def read_run(path: str | Path) -> Run:
+    """The run in the folder `path`, also while it is being written."""
+    path = Path(path)
+    description = read_description(path)
+    rows, pending = _read_rows(path)
+    return Run(
+        path=path,
+        name=description["name"],
+        created_at=description["created_at"],
+        config=description["config"],
+        objectives=parse_objectives(description["objectives"]),
+        provenance=description["provenance"],
+        status=_read_status(path),
+        pending=pending,
+        rows=rows,
+    )
+
+
+def load(path: str | Path) -> pd.DataFrame:
+    """The rows of a run as a tidy frame: one per (trial, seed, attempt), at its last rung."""
+    path = Path(path)
+    if not is_run(path):
+        raise _no_such_run(path)
+    return read_run(path).frame()
+
+
+def find_run(name_or_path: str | Path, root: Path = Path("runs")) -> Path:
+    """The folder of a run, given by its path or by its name under `root`."""
+    path = Path(name_or_path)
+    under_root = Path(root) / path
+    for candidate in (path, under_root):
+        if is_run(candidate):
+            return candidate
+    raise _no_such_run(under_root if len(path.parts) == 1 else path)
+
+
+def list_runs(root: str | Path) -> list[Path]:
+    """The folders of the runs right under `root`, by name; none where there is no such folder."""
+    root = Path(root)
+    return sorted(path for path in root.iterdir() if is_run(path)) if root.is_dir() else []
+
+
+def _no_such_run(path: Path) -> RunError:
+    names = [run.name for run in list_runs(path.parent)]
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4) or names[:3]
+    hint = f"did you mean {', '.join(near)}?" if near else f"{path.parent} holds no runs"
+    return RunError(f"there is no run {path}; {hint}")
+
+
+def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
+    """All rows and the pending asks; tried again where a fold removed a file meanwhile."""
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            manifest = read_manifest(path)
+            tables = [read_segment(path, segment) for segment in manifest.segments]
+            records, _ = read_journal(path / manifest.journal)
+        except FileNotFoundError as error:
+            if attempt == READ_ATTEMPTS - 1:
+                raise RunError(f"{path} lacks {error.filename}; restore it from a backup") from None
+            time.sleep(0.01)
+            continue
+        rows = [TrialRow.from_plain(record["row"]) for record in records if "row" in record]
+        tables.append(rows_to_table(rows))
+        return pa.concat_tables(tables, promote_options="default"), pending_asks(records)
+    raise AssertionError("unreachable")
+
+
+def _read_status(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((path / STATUS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,93 @@
+"""Replay: what the log of a run says so far, and its asks and rows in their exact order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from results.schema import Ask, AskKey, RowKey, TrialRow
+
+
+class RunLog:
+    """The writer's memory: who was asked, what is stored, and the rows not yet folded."""
+
+    COLUMNS: ClassVar[list[str]] = ["trial", "seed", "rung", "attempt", "asked_at", "told_at"]
+
+    def __init__(self) -> None:
+        self.rows: list[TrialRow] = []  # those of the journal
+        self.pending: dict[AskKey, Ask] = {}
+        self.next_ordinal = 0
+        self._stored: set[RowKey] = set()
+        self._asked_at: dict[AskKey, int] = {}
+
+    def knows_ask(self, ask: Ask) -> bool:
+        """Whether this trial, attempt and seed was asked before."""
+        return ask.identity in self._asked_at
+
+    def knows_row(self, row: TrialRow) -> bool:
+        """Whether this trial, seed, rung and attempt is stored."""
+        return row.identity in self._stored
+
+    def check_answer(self, row: TrialRow) -> int:
+        """The ordinal of the row's ask, -1 for a row that nobody asked for."""
+        ask = self.pending.get(row.answers)
+        if ask and (ask.key, ask.design, ask.origin) != (row.key, row.design, row.origin):
+            raise ValueError(
+                f"the row of trial {row.trial} must repeat its ask: {ask.key} from {ask.origin}, "
+                f"but got {row.key} from {row.origin}"
+            )
+        return self._asked_at.get(row.answers, -1)
+
+    def add_ask(self, ask: Ask) -> None:
+        """Take in an ask; it is pending until its first row."""
+        self._asked_at[ask.identity] = ask.ordinal
+        self.pending[ask.identity] = ask
+        self.next_ordinal = max(self.next_ordinal, ask.ordinal + 1)
+
+    def add_row(self, row: TrialRow) -> None:
+        """Take in a row of the journal."""
+        self.rows.append(row)
+        self._add_answer(row.identity, row.answers, row.asked_at, row.told_at)
+
+    def add_records(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take in a journal's records."""
+        for record in records:
+            if "ask" in record:
+                self.add_ask(Ask(**record["ask"]))
+            else:
+                self.add_row(TrialRow.from_plain(record["row"]))
+
+    def add_stored(self, columns: pa.Table) -> None:
+        """Take in the `COLUMNS` of a segment."""
+        values = (columns[name].to_pylist() for name in self.COLUMNS)
+        for trial, seed, rung, attempt, asked_at, told_at in zip(*values, strict=True):
+            row, ask = (trial, seed, rung, attempt), (trial, attempt, seed)
+            self._add_answer(row, ask, asked_at, told_at)
+
+    def _add_answer(self, row: RowKey, ask: AskKey, asked_at: int, told_at: int) -> None:
+        self._stored.add(row)
+        if asked_at >= 0:
+            self._asked_at[ask] = asked_at
+        self.pending.pop(ask, None)
+        self.next_ordinal = max(self.next_ordinal, told_at + 1)
+
+
+def pending_asks(records: Iterable[Mapping[str, Any]]) -> list[Ask]:
+    """The asks of a journal that no row of it answers (a fold carries only such asks over)."""
+    log = RunLog()
+    log.add_records(records)
+    return list(log.pending.values())
+
+
+def merge_events(rows: Sequence[TrialRow], pending: Iterable[Ask]) -> list[Ask | TrialRow]:
+    """Asks and rows by ordinal; the ask of an answered trial is rebuilt from its rows."""
+    asks = {ask.ordinal: ask for ask in pending}
+    for row in rows:
+        if row.asked_at >= 0:
+            asks[row.asked_at] = Ask(
+                row.trial, row.attempt, row.seed, row.key, row.design, row.origin, row.asked_at
+            )
+    told: dict[int, Ask | TrialRow] = {row.told_at: row for row in rows}
+    return [event for _, event in sorted((asks | told).items(), key=lambda item: item[0])]

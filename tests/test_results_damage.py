@@ -1,0 +1,204 @@
+"""Kills, full disks and flipped bits: nothing acknowledged is lost, nothing wrong is read."""
+
+import errno
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import results.manifest
+import results.store
+from results import RunError, RunWriter, TrialRow, read_run
+
+CHILD = """
+import sys
+from pathlib import Path
+from results import RunWriter, TrialRow, write_result
+
+path = Path(sys.argv[1])
+with RunWriter.open(path) as writer:
+    trial = max((event.trial for event in writer.events), default=-1) + 1
+    print("ready", flush=True)
+    while True:
+        writer.ask(trial=trial, attempt=0, seed=0, key="k", design="{}", origin="random")
+        row = TrialRow(trial=trial, seed=0, key="k", design="{}", origin="random",
+            state="complete", started_at=0, finished_at=1, worker="w", metrics={"loss": trial})
+        if trial % 5 == 4:
+            write_result(path, row)
+            print(trial, flush=True)
+            writer.absorb_inbox()
+        else:
+            writer.append(row)
+            print(trial, flush=True)
+        if trial % 3 == 2:
+            writer.fold()
+        trial += 1
+"""
+
+
+def create(path: Path) -> RunWriter:
+    return RunWriter.create(
+        path,
+        config={},
+        config_text="",
+        objectives={"a": "max", "b": "min"},
+        provenance={},
+        name="x",
+    )
+
+
+def row(trial: int) -> TrialRow:
+    return TrialRow(
+        trial=trial,
+        seed=0,
+        key=f"k{trial}",
+        design="{}",
+        origin="random",
+        state="complete",
+        started_at=0,
+        finished_at=1,
+        worker="w",
+        metrics={"a": trial / 3, "b": 1.0},
+    )
+
+
+def trials(path: Path) -> list[int]:
+    return read_run(path).rows["trial"].to_pylist()
+
+
+def test_a_killed_writer_loses_and_doubles_no_acknowledged_row(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    create(path).close()
+    chance = random.Random(0)
+    acknowledged: list[int] = []
+    for _ in range(10):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0.0, 0.25))
+        child.kill()
+        out, _ = child.communicate()
+        acknowledged += [int(line) for line in out.split("\n")[:-1]]
+        read_run(path)
+    with RunWriter.open(path) as writer:
+        ordinals = [e.told_at if isinstance(e, TrialRow) else e.ordinal for e in writer.events]
+    stored = Counter(trials(path))
+    assert len(acknowledged) > 100
+    assert set(acknowledged) <= set(stored)
+    assert set(stored.values()) == {1}
+    assert ordinals == list(range(len(ordinals)))
+
+
+def test_a_flipped_bit_in_a_segment_is_refused(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as writer:
+        for trial in range(20):
+            writer.append(row(trial))
+    (segment,) = (tmp_path / "run" / "segments").iterdir()
+    good = segment.read_bytes()
+    chance = random.Random(0)
+    for _ in range(300):
+        flipped = bytearray(good)
+        bit = chance.randrange(8 * len(good))
+        flipped[bit // 8] ^= 1 << bit % 8
+        segment.write_bytes(flipped)
+        with pytest.raises(RunError, match=r"000001\.parquet is damaged"):
+            read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("file", ["MANIFEST", "manifests/000001.json"])
+def test_a_flipped_bit_in_a_manifest_is_never_read_as_other_rows(tmp_path: Path, file: str) -> None:
+    with create(tmp_path / "run") as writer:
+        for trial in range(3):
+            writer.append(row(trial))
+    path = tmp_path / "run" / file
+    good = path.read_bytes()
+    for bit in range(0, 8 * len(good), 7):
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(RunError, match="damaged"):
+            read_run(tmp_path / "run")
+
+
+def test_damage_in_the_journal_is_refused_and_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    writer = create(path)
+    for trial in range(5):
+        writer.append(row(trial))
+    journal = path / "journal" / "000000.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    writer.close()
+    # As if the disk had changed it before the fold.
+    for file in (path / "manifests").iterdir():
+        file.unlink()
+    results.manifest.publish(path, results.manifest.Manifest.numbered(0, ()))
+    damaged = b"".join([lines[0], b"junk\n", *lines[2:]])
+    journal.write_bytes(damaged)
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"record 2 is damaged.*; a copy is in"):
+            RunWriter.open(path)
+    with pytest.raises(RunError, match="record 2 is damaged"):
+        read_run(path)
+    (copy,) = (path / "quarantine").iterdir()
+    assert copy.read_bytes() == journal.read_bytes() == damaged
+    journal.write_bytes(b"".join([lines[0], *lines[2:]]))
+    with RunWriter.open(path):
+        assert trials(path) == [0, 2, 3, 4]
+
+
+def test_a_torn_tail_is_cut_off_and_the_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    writer = create(path)
+    writer.append(row(0))
+    with open(path / "journal" / "000000.log", "ab") as file:
+        file.write(b"0badc0de 99 {half a rec")
+    assert trials(path) == [0]
+    writer._load()
+    writer.append(row(1))
+    assert trials(path) == [0, 1]
+    writer.close()
+    assert trials(path) == [0, 1]
+
+
+@pytest.mark.parametrize("step", ["write_segment", "write_atomic", "publish"])
+def test_a_fold_that_fails_leaves_the_writer_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with create(tmp_path / "run") as writer:
+        writer.append(row(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(results.store, step, full_disk)
+            with pytest.raises(OSError, match="No space left"):
+                writer.fold()
+        writer.append(row(1))
+        writer.fold()
+        writer.append(row(2))
+        assert trials(tmp_path / "run") == [0, 1, 2]
+
+
+def test_an_interrupt_after_publishing_does_not_leave_the_writer_on_the_old_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = results.store.publish
+
+    def interrupted(run: Path, manifest: results.manifest.Manifest) -> None:
+        publish(run, manifest)
+        raise KeyboardInterrupt
+
+    with create(tmp_path / "run") as writer:
+        writer.append(row(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(results.store, "publish", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                writer.fold()
+        writer.append(row(1))
+        assert trials(tmp_path / "run") == [0, 1]

@@ -1,0 +1,78 @@
+"""Runs are found by path or name, and a wrong name is answered with the nearest ones."""
+
+from pathlib import Path
+
+import pytest
+
+from results import RunError, RunWriter, TrialRow, find_run, list_runs, load, read_run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("lm-small", "lm-large", "vision"):
+        with RunWriter.create(
+            tmp_path / "runs" / name,
+            config={},
+            config_text="",
+            objectives={"accuracy": "max", "kv_cache_bytes": "min"},
+            provenance={},
+            name=name,
+        ) as writer:
+            writer.append(
+                TrialRow(
+                    trial=0,
+                    seed=0,
+                    key="k",
+                    design="{}",
+                    origin="random",
+                    state="complete",
+                    started_at=0,
+                    finished_at=1,
+                    worker="w",
+                    threads=2,
+                    metrics={"accuracy": 0.5},
+                )
+            )
+    (tmp_path / "runs" / "not-a-run").mkdir()
+    return tmp_path / "runs"
+
+
+def test_runs_are_listed_and_found(root: Path) -> None:
+    assert [run.name for run in list_runs(root)] == ["lm-large", "lm-small", "vision"]
+    assert list_runs(root / "nowhere") == []
+    assert find_run("vision", root) == find_run(root / "vision") == root / "vision"
+
+
+def test_load_gives_a_tidy_frame(root: Path) -> None:
+    frame = load(root / "vision")
+    assert frame[["trial", "accuracy", "threads", "state"]].to_dict("records") == [
+        {"trial": 0, "accuracy": 0.5, "threads": 2, "state": "complete"}
+    ]
+    assert "curve_loss" not in frame
+
+
+def test_a_missing_run_names_its_neighbours(root: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no run .*lm-smal; did you mean lm-small"):
+        load(root / "lm-smal")
+    with pytest.raises(RunError, match="did you mean vision"):
+        find_run("vison", root)
+    with pytest.raises(RunError, match="did you mean lm-large, lm-small, vision"):
+        find_run("zzz", root)
+    with pytest.raises(RunError, match="holds no runs"):
+        load(root / "empty" / "x")
+    with pytest.raises(RunError, match=r"holds no run: it has no run\.json"):
+        read_run(root / "not-a-run")
+
+
+def test_a_path_means_that_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(RunError, match="there is no run elsewhere/vision"):
+        load("elsewhere/vision")
+    with pytest.raises(RunError, match="there is no run elsewhere/vision"):
+        find_run("elsewhere/vision", root)
+
+
+def test_a_file_that_is_gone_for_good_is_named(root: Path) -> None:
+    (root / "vision" / "segments" / "000001.parquet").unlink()
+    with pytest.raises(RunError, match=r"lacks .*000001\.parquet; restore"):
+        read_run(root / "vision")
