@@ -1,0 +1,97 @@
+"""Recall: multi-query associative recall, the probe that tells attention designs apart.
+
+Arora et al. 2023 (Zoology), arXiv:2312.04927. A sequence lists key-value pairs, then filler, then
+asks for some keys again; the model must answer each with its value. Chance is one over the number
+of values; a layer that can't see back to the pairs stays there.
+
+Shapes: B batch, T tokens, P pairs, Q queries, F filler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from evaluator.tasks.interface import IGNORED, Batch, Tally, hash_of, step_generator
+
+
+class RecallConfig(BaseModel):
+    """Multi-query associative recall, made on the fly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(0.5, gt=0, description="share of the loss and of the accuracy")
+    pairs: int = Field(4, ge=1, le=512, description="key-value pairs to remember")
+    queries: int = Field(4, ge=1, le=512, description="keys asked for at the end")
+    filler: int = Field(8, ge=0, le=8192, description="tokens between pairs and queries")
+    keys: int = Field(16, ge=2, le=4096, description="distinct keys")
+    values: int = Field(16, ge=2, le=4096, description="distinct values")
+    batch: int = Field(32, ge=1, description="sequences per training step")
+    held_out: int = Field(512, ge=16, description="sequences in the held-out set")
+
+    @model_validator(mode="after")
+    def _enough_keys(self) -> RecallConfig:
+        if self.pairs > self.keys:
+            raise ValueError(
+                f"`pairs` must be at most `keys`, for a key has one value, but got "
+                f"pairs={self.pairs}, keys={self.keys}; raise keys to {self.pairs}"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Token ids: keys from 0, then values, then one filler."""
+
+    config: RecallConfig
+    name: str = "recall"
+
+    @property
+    def weight(self) -> float:
+        return self.config.weight
+
+    @property
+    def symbols(self) -> int:
+        return self.config.keys + self.config.values + 1
+
+    @property
+    def fingerprint(self) -> str:
+        return hash_of("recall/1", self.config.model_dump_json(exclude={"weight"}))
+
+    @property
+    def chance(self) -> float:
+        return 1 / self.config.values
+
+    def train_batch(self, seed: int, step: int) -> Batch:
+        return self._draw(self.config.batch, step_generator(seed, step, "recall/train"))
+
+    def held_out(self) -> Iterator[Batch]:
+        left, index = self.config.held_out, 0
+        while left > 0:
+            generator = step_generator(0, index, "recall/held-out")
+            yield self._draw(min(left, 128), generator)
+            left, index = left - 128, index + 1
+
+    def scores(self, tally: Tally) -> dict[str, float]:
+        right = tally.correct / tally.count
+        return {
+            "accuracy_recall": max(0.0, (right - self.chance) / (1 - self.chance)),
+            "recall_right": right,
+        }
+
+    def _draw(self, batch: int, generator: torch.Generator) -> Batch:
+        c = self.config
+        keys = torch.rand(batch, c.keys, generator=generator).argsort(1)[:, : c.pairs]  # (B, P)
+        values = c.keys + torch.randint(c.values, (batch, c.pairs), generator=generator)  # (B, P)
+        asked = torch.randint(c.pairs, (batch, c.queries), generator=generator)  # (B, Q)
+        pairs = torch.stack((keys, values), dim=2).flatten(1)  # (B, 2P)
+        filler = torch.full((batch, c.filler), c.keys + c.values)  # (B, F)
+        queries = torch.stack((keys.gather(1, asked), values.gather(1, asked)), dim=2).flatten(1)
+        tokens = torch.cat((pairs, filler, queries), dim=1)  # (B, 2P + F + 2Q)
+        targets = torch.full_like(tokens, IGNORED)
+        # A query's key predicts its value; the answer itself stays in view of later queries.
+        targets[:, 2 * c.pairs + c.filler :: 2] = values.gather(1, asked)
+        return Batch(tokens, targets)
