@@ -1,0 +1,22 @@
+"""What a design costs and scores: kernels, model, tasks, training, measuring."""
+
+from evaluator.costs import GridConfig
+from evaluator.evaluate import EvaluationConfig, Evaluator, Measurement
+from evaluator.latency import PairedLatency, RepeatConfig, measure_pair
+from evaluator.model import CausalLM
+from evaluator.tasks import Task, TaskConfig
+from evaluator.training import TrainingConfig
+
+__all__ = [
+    "CausalLM",
+    "EvaluationConfig",
+    "Evaluator",
+    "GridConfig",
+    "Measurement",
+    "PairedLatency",
+    "RepeatConfig",
+    "Task",
+    "TaskConfig",
+    "TrainingConfig",
+    "measure_pair",
+]

@@ -71,6 +71,12 @@ class Task:
         """Training tokens of one step, all parts together."""
         return sum(part.train_batch(0, 0).tokens.numel() for part in self.parts)
 
+    def largest_batch(self) -> tuple[int, int]:
+        """Batch and tokens of the part whose training batch is the largest."""
+        shapes = [tuple(part.train_batch(0, 0).tokens.shape) for part in self.parts]
+        batch, tokens = max(shapes, key=lambda shape: shape[0] * shape[1])
+        return batch, tokens
+
     def accuracy(self, metrics: dict[str, float]) -> float:
         """The weighted mean of the parts' accuracies."""
         pairs = zip(self.shares(), self.parts, strict=True)

@@ -27,9 +27,9 @@ class RecallConfig(BaseModel):
     pairs: int = Field(4, ge=1, le=512, description="key-value pairs to remember")
     queries: int = Field(4, ge=1, le=512, description="keys asked for at the end")
     filler: int = Field(8, ge=0, le=8192, description="tokens between pairs and queries")
-    keys: int = Field(16, ge=2, le=4096, description="distinct keys")
-    values: int = Field(16, ge=2, le=4096, description="distinct values")
-    batch: int = Field(32, ge=1, description="sequences per training step")
+    keys: int = Field(8, ge=2, le=4096, description="distinct keys")
+    values: int = Field(8, ge=2, le=4096, description="distinct values")
+    batch: int = Field(64, ge=1, description="sequences per training step")
     held_out: int = Field(512, ge=16, description="sequences in the held-out set")
 
     @model_validator(mode="after")
@@ -38,6 +38,11 @@ class RecallConfig(BaseModel):
             raise ValueError(
                 f"`pairs` must be at most `keys`, for a key has one value, but got "
                 f"pairs={self.pairs}, keys={self.keys}; raise keys to {self.pairs}"
+            )
+        if self.queries > self.pairs:
+            raise ValueError(
+                f"`queries` must be at most `pairs`, for each key is asked once, but got "
+                f"queries={self.queries}, pairs={self.pairs}; lower queries to {self.pairs}"
             )
         return self
 
@@ -86,7 +91,7 @@ class Recall:
         c = self.config
         keys = torch.rand(batch, c.keys, generator=generator).argsort(1)[:, : c.pairs]  # (B, P)
         values = c.keys + torch.randint(c.values, (batch, c.pairs), generator=generator)  # (B, P)
-        asked = torch.randint(c.pairs, (batch, c.queries), generator=generator)  # (B, Q)
+        asked = torch.rand(batch, c.pairs, generator=generator).argsort(1)[:, : c.queries]
         pairs = torch.stack((keys, values), dim=2).flatten(1)  # (B, 2P)
         filler = torch.full((batch, c.filler), c.keys + c.values)  # (B, F)
         queries = torch.stack((keys.gather(1, asked), values.gather(1, asked)), dim=2).flatten(1)

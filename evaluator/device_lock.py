@@ -1,0 +1,64 @@
+"""DeviceLock: training steps share a device, measuring takes it alone.
+
+Two file locks per device, held by the kernel and so freed when a process dies. Training passes
+the gate and shares the floor for one step; measuring holds the gate, which stops new steps, and
+then takes the floor alone, which waits for the running ones. So measuring can't starve.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class DeviceLock:
+    """Locks of one device, shared by all processes of this user on this node."""
+
+    def __init__(self, device: str, folder: Path | None = None) -> None:
+        folder = folder or _private_folder()
+        name = device.replace(":", "-")
+        self._gate = _open(folder / f"{name}.gate")
+        self._floor = _open(folder / f"{name}.floor")
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """For one training step: waits while somebody measures or is about to."""
+        with _held(self._gate, fcntl.LOCK_SH):
+            fcntl.flock(self._floor, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._floor, fcntl.LOCK_UN)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For a measurement: no training step runs on the device meanwhile."""
+        with _held(self._gate, fcntl.LOCK_EX), _held(self._floor, fcntl.LOCK_EX):
+            yield
+
+
+@contextmanager
+def _held(file: int, kind: int) -> Iterator[None]:
+    fcntl.flock(file, kind)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _private_folder() -> Path:
+    """A folder that only this user can write to: a lock elsewhere could be held by anyone."""
+    folder = Path(tempfile.gettempdir()) / f"attnas-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    owner = folder.lstat()
+    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+        raise PermissionError(f"{folder} must belong to you alone; remove it and try again")
+    return folder

@@ -1,0 +1,154 @@
+"""Evaluate one trial: count, check limits, measure alone on the device, check again, train, score.
+
+Costs don't depend on trained weights, so a design that breaks a limit costs no training step.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from evaluator.costs import GridConfig, counted_costs, latency_costs, memory_costs
+from evaluator.device_lock import DeviceLock
+from evaluator.model import CausalLM
+from evaluator.tasks import Task
+from evaluator.training import TrainingConfig, score, train
+from search_space import Design
+
+State = Literal["complete", "infeasible", "diverged", "failed"]
+
+
+class Limit(BaseModel):
+    """A bound on something known before training; a design that breaks it is not trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Limit:
+        if self.min is None and self.max is None:
+            raise ValueError("a limit needs `min` or `max`; add one")
+        return self
+
+
+class EvaluationConfig(BaseModel):
+    """Everything that decides what a trial's numbers mean, besides the task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: TrainingConfig = TrainingConfig()
+    measuring: GridConfig = GridConfig()
+    limits: dict[str, Limit] = Field(
+        default_factory=dict, description="bounds by column, checked before training"
+    )
+    threads: int = Field(1, ge=1, le=256, description="threads of one worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a trial gave: an outcome with its reason, numbers, remarks and where they come from."""
+
+    state: State
+    reason: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    provenance: dict[str, str | int] = field(default_factory=dict)
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """Evaluates designs of one run; holds what all its trials share."""
+
+    config: EvaluationConfig
+    task: Task
+    reference: Design
+    device: str = "cpu"
+    _reference_model: CausalLM | None = None
+
+    def evaluate(self, design: Design, seed: int) -> Measurement:
+        """The whole life of a trial. Every failure is a result with its reason."""
+        torch.set_num_threads(self.config.threads)
+        found = Measurement("complete", provenance=self._provenance())
+        try:
+            return self._evaluate(design, seed, found)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            return _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
+
+    def _evaluate(self, design: Design, seed: int, found: Measurement) -> Measurement:
+        lock, config = DeviceLock(self.device), self.config
+        found.metrics.update(counted_costs(design, self.task.vocabulary, config.measuring))
+        if reason := self._broken_limit(found.metrics):
+            return _ended(found, "infeasible", reason)
+
+        torch.manual_seed(seed)
+        model = CausalLM(design, self.task.vocabulary)
+        started = time.perf_counter()
+        with lock.alone():
+            waited = time.perf_counter() - started
+            costs = latency_costs(model, self._shared_reference(), config.measuring)
+        found.metrics.update(costs.metrics)
+        found.notes.update(costs.notes)
+        found.metrics.update(memory_costs(model, config.measuring, self.task.largest_batch()))
+        found.metrics["measure_seconds"] = time.perf_counter() - started - waited
+        if reason := self._broken_limit(found.metrics):
+            return _ended(found, "infeasible", reason)
+
+        started = time.perf_counter()
+        training = train(model, self.task, config.training, seed, lock.shared)
+        found.curve.extend(training.curve)
+        found.metrics["train_seconds"] = time.perf_counter() - started
+        if training.diverged:
+            return _ended(found, "diverged", training.diverged)
+        found.metrics.update(score(model, self.task, lock.shared))
+        found.weights.update(model.state_dict())
+        return found
+
+    def _shared_reference(self) -> CausalLM:
+        if self._reference_model is None:
+            self._reference_model = CausalLM(self.reference, self.task.vocabulary)
+        return self._reference_model
+
+    def _broken_limit(self, metrics: dict[str, float]) -> str | None:
+        """The first limit that what is known so far breaks, as a sentence."""
+        for column, limit in self.config.limits.items():
+            value = metrics.get(column)
+            if value is None:
+                continue
+            if limit.max is not None and value > limit.max:
+                return f"{column} is {value:,.6g}, above the limit of {limit.max:,.6g}"
+            if limit.min is not None and value < limit.min:
+                return f"{column} is {value:,.6g}, below the limit of {limit.min:,.6g}"
+        return None
+
+    def _provenance(self) -> dict[str, str | int]:
+        return {
+            "device": self.device,
+            "threads": self.config.threads,
+            "dtype": "float32",
+            "torch": torch.__version__,
+            "kernels": "plain-pytorch",
+            "data": self.task.fingerprint,
+        }
+
+
+def _ended(found: Measurement, state: State, reason: str) -> Measurement:
+    """What is known so far, under another outcome."""
+    return Measurement(state, reason, found.metrics, found.notes, found.curve, found.provenance)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "not enough memory" in str(error).lower()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
