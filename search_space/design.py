@@ -15,6 +15,7 @@ from search_space.patterns import PATTERNS
 from search_space.positions import POSITIONS
 
 LANGUAGE_VERSION = 1
+MAX_FLOAT = 1e300  # float() overflows on whole numbers above 1.8e308
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Design:
         """The design that `to_json` wrote; refuses unknown, missing or mistyped fields."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except RecursionError as error:
+            raise DesignError("a design must be JSON, but this nests too deep") from error
+        except ValueError as error:  # not JSON, or a number of more digits than Python reads
             raise DesignError(f"a design must be JSON, but {error}") from error
         return cls.from_plain(data)
 
@@ -76,7 +79,7 @@ class Design:
     def from_plain(cls, data: Any) -> Design:
         """A design from parsed JSON."""
         version = data.get("language") if isinstance(data, Mapping) else None
-        if version != LANGUAGE_VERSION:
+        if type(version) is not int or version != LANGUAGE_VERSION:  # True == 1
             raise DesignError(
                 f"this attnas reads designs of language version {LANGUAGE_VERSION}, "
                 f"but got {version!r}"
@@ -102,7 +105,12 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         name = getattr(type(value), "name", None)
         named = {} if name is None else {"name": name}
-        return named | {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return named | {
+            # Rotary(10000) and Rotary(10000.0) are equal, so their text must be as well
+            f.name: float(item) if f.type == "float" else _plain(item)
+            for f in fields(value)
+            for item in (getattr(value, f.name),)
+        }
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -127,7 +135,7 @@ def _typed(where: str, data: Any, cls: type[Any]) -> Any:
         if f.type == "int" and type(value) is not int:
             raise DesignError(f"{where}: {f.name} must be a whole number, but got {value!r}")
         if f.type == "float":
-            if type(value) not in (int, float):
+            if type(value) not in (int, float) or abs(value) > MAX_FLOAT:
                 raise DesignError(f"{where}: {f.name} must be a number, but got {value!r}")
             values[f.name] = float(value)
     return cls(**values)

@@ -62,7 +62,7 @@ class Heads:
         return 2 * width * self.query * self.dim + 2 * width * self.kv * self.dim
 
     def describe(self) -> str:
-        """For people: `8 query heads, 2 KV heads, dim 32`."""
+        """For people: `grouped-query 8:2, 8 × 32`."""
         kind = (
             "multi-head"
             if self.kv == self.query

@@ -1,0 +1,124 @@
+"""The YAML of a space: which widths, depths, contexts and layers a search may sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from search_space.axes import semantic_problems
+from search_space.axis_config import Closed, FloatAxis, IntAxis, Placed, each_legal
+from search_space.counts import BYTES_PER_ELEMENT
+from search_space.design import Design
+from search_space.errors import DesignError
+from search_space.heads import Heads
+from search_space.layer import LayerDesign
+from search_space.pattern_config import PatternAxis
+from search_space.positions import Rotary
+from search_space.strict_yaml import Location
+from search_space.validation import located_error, or_list
+
+MAX_DEPTH = 1_000
+
+
+def _always_shared(axis: IntAxis) -> IntAxis:
+    """The model's own axes have one value per design and no conditions on layers."""
+    if isinstance(axis, Placed):
+        problems: list[tuple[Location, str]] = []
+        if axis.place != "shared":
+            message = f"this axis is always shared, but got {axis.place}; remove it"
+            problems.append((("place",), message))
+        if axis.when:
+            problems.append((("when",), "conditions are for the axes of a layer; remove it"))
+        if problems:
+            raise located_error(problems)
+    return axis
+
+
+def _probe_layer() -> tuple[LayerDesign, ...]:
+    return (LayerDesign(Heads(1, 1, 2)),)
+
+
+def _count_of_layers(value: int) -> None:
+    if not 1 <= value <= MAX_DEPTH:
+        raise DesignError(f"a number of layers is 1 to {MAX_DEPTH:,}, but got {value}")
+
+
+Shared = AfterValidator(_always_shared)
+Width = Annotated[IntAxis, each_legal(lambda v: Design(v, 2, _probe_layer())), Shared]
+Context = Annotated[IntAxis, each_legal(lambda v: Design(8, v, _probe_layer())), Shared]
+Layers = Annotated[IntAxis, each_legal(_count_of_layers), Shared]
+QueryHeads = Annotated[IntAxis, each_legal(lambda v: Heads(v, v, 2))]
+KVHeads = Annotated[IntAxis, each_legal(lambda v: Heads(max(v, 1), v, 2))]
+HeadDim = Annotated[IntAxis, each_legal(lambda v: Heads(1, 1, v))]
+RotaryBase = Annotated[FloatAxis, each_legal(Rotary)]
+
+
+class LayerConfig(Closed):
+    """The axes of one attention layer."""
+
+    query_heads: QueryHeads
+    kv_heads: KVHeads = Field(description="must divide query_heads; combinations that do not drop")
+    head_dim: HeadDim
+    rotary_base: RotaryBase = 10000.0
+    pattern: PatternAxis = "dense"
+
+
+class ConstraintConfig(Closed):
+    """A bound on one of a design's exact counts."""
+
+    count: Literal[
+        "parameters", "kv_cache_bytes", "prefill_flops", "decode_flops", "attended_pairs"
+    ] = Field(description="counted without embeddings and logits")
+    at: int | None = Field(
+        default=None, ge=1, description="tokens of context; the design's own context by default"
+    )
+    dtype: str | None = Field(default=None, description="of the cache; float32 by default")
+    min: int | float | None = Field(default=None, ge=0)
+    max: int | float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_make_sense(self) -> ConstraintConfig:
+        problems: list[tuple[Location, str]] = []
+        if self.min is None and self.max is None:
+            problems.append(((), "a constraint needs `min` or `max`; add one"))
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"must be at most max, but got min={self.min}, max={self.max}; swap them"
+            problems.append((("min",), message))
+        if self.at is not None and self.count == "parameters":
+            problems.append((("at",), "parameters do not depend on a context; remove it"))
+        if self.dtype is not None and self.count != "kv_cache_bytes":
+            message = f"a dtype is for kv_cache_bytes, but the count is {self.count}; remove it"
+            problems.append((("dtype",), message))
+        elif self.dtype is not None and self.dtype not in BYTES_PER_ELEMENT:
+            message = f"must be {or_list(BYTES_PER_ELEMENT)}, but got {self.dtype!r}"
+            problems.append((("dtype",), message))
+        if problems:
+            raise located_error(problems)
+        return self
+
+
+class SpaceConfig(Closed):
+    """Everything a search may sample."""
+
+    width: Width = Field(description="channels of the model, a multiple of 8")
+    depth: Layers = Field(description="number of layers")
+    context: Context = Field(description="maximum context in tokens")
+    period: Layers = Field(
+        default=1, description="length of the motif that axes placed `motif` repeat"
+    )
+    layer: LayerConfig
+    constraints: list[ConstraintConfig] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> SpaceConfig:
+        problems = semantic_problems(self)
+        if problems:
+            raise located_error(problems)
+        return self
+
+
+class SpaceFile(Closed):
+    """A file that holds a space and nothing else."""
+
+    space: SpaceConfig
