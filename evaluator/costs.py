@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from evaluator.model import CausalLM
 from evaluator.peak_bytes import peak_bytes
 from search_space import Design, counts
 
-Length = Field(ge=2, le=1 << 20)
+Length = Annotated[int, Field(ge=2, le=1 << 20)]
 
 
 class GridConfig(BaseModel):
@@ -25,9 +26,13 @@ class GridConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    prefill: tuple[int, ...] = Field((2048,), min_length=1, description="prompt lengths, tokens")
-    decode: tuple[int, ...] = Field((2048,), min_length=1, description="contexts, tokens")
-    batch: int = Field(1, ge=1, le=1024, description="sequences at once")
+    prefill: tuple[Length, ...] = Field(
+        default=(2048,), min_length=1, description="prompt lengths, tokens"
+    )
+    decode: tuple[Length, ...] = Field(
+        default=(2048,), min_length=1, description="contexts, tokens"
+    )
+    batch: int = Field(default=1, ge=1, le=1024, description="sequences at once")
     repeat: RepeatConfig = RepeatConfig()
 
     @property

@@ -19,7 +19,7 @@ class DeviceLock:
     """Locks of one device, shared by all processes of this user on this node."""
 
     def __init__(self, device: str, folder: Path | None = None) -> None:
-        folder = folder or _private_folder()
+        folder = folder or private_folder()
         name = device.replace(":", "-")
         self._gate = _open(folder / f"{name}.gate")
         self._floor = _open(folder / f"{name}.floor")
@@ -54,7 +54,7 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
-def _private_folder() -> Path:
+def private_folder() -> Path:
     """A folder that only this user can write to: a lock elsewhere could be held by anyone."""
     folder = Path(tempfile.gettempdir()) / f"attnas-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

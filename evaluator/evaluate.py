@@ -47,7 +47,7 @@ class EvaluationConfig(BaseModel):
     limits: dict[str, Limit] = Field(
         default_factory=dict, description="bounds by column, checked before training"
     )
-    threads: int = Field(1, ge=1, le=256, description="threads of one worker")
+    threads: int = Field(default=1, ge=1, le=256, description="threads of one worker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ class RepeatConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tolerance: float = Field(0.03, gt=0, lt=1, description="half width of the 95% interval wanted")
-    least: int = Field(9, ge=6, description="pairs of samples at least")
-    most: int = Field(60, ge=6, description="pairs of samples at most")
-    seconds: float = Field(10.0, gt=0, description="time at most for one latency")
+    tolerance: float = Field(
+        default=0.03, gt=0, lt=1, description="half width of the 95% interval wanted"
+    )
+    least: int = Field(default=9, ge=6, description="pairs of samples at least")
+    most: int = Field(default=60, ge=6, description="pairs of samples at most")
+    seconds: float = Field(default=10.0, gt=0, description="time at most for one latency")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,14 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(400, ge=1, description="optimizer steps of a trial")
-    learning_rate: float = Field(3e-3, gt=0, le=1, description="peak learning rate")
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps that warm up")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled decay of matrices")
-    clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    log_every: int = Field(20, ge=1, description="steps between points of the learning curve")
+    steps: int = Field(default=400, ge=1, description="optimizer steps of a trial")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak learning rate")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps that warm up")
+    weight_decay: float = Field(default=0.01, ge=0, description="decoupled decay of matrices")
+    clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
+    log_every: int = Field(
+        default=20, ge=1, description="steps between points of the learning curve"
+    )
 
 
 @dataclass(slots=True)

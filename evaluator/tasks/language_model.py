@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from evaluator.tasks.interface import Batch, Tally, hash_of, step_generator
-from evaluator.tasks.text import Bytes, read_text, split_blocks
+from evaluator.tasks.text import Bytes, check_source, read_text, split_blocks
 
 
 class LmConfig(BaseModel):
@@ -22,11 +22,31 @@ class LmConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(0.5, gt=0, description="share of the loss and of the accuracy")
-    text: str = Field("prose+python", description="prose, python, prose+python, a file or a folder")
-    length: int = Field(128, ge=2, description="tokens of a training sequence")
-    batch: int = Field(8, ge=1, description="sequences per training step")
-    held_out: int = Field(64, ge=1, description="sequences in the held-out set")
+    weight: float = Field(default=0.5, gt=0, description="share of the loss and of the accuracy")
+    text: str = Field(
+        default="prose+python", description="prose, python, prose+python, a file or a folder"
+    )
+    length: int = Field(default=128, ge=2, description="tokens of a training sequence")
+    batch: int = Field(default=8, ge=1, description="sequences per training step")
+    held_out: int = Field(default=64, ge=1, description="sequences in the held-out set")
+
+    @field_validator("text")
+    @classmethod
+    def _exists(cls, text: str) -> str:
+        check_source(text)
+        return text
+
+
+def read_lm(config: LmConfig) -> tuple[Bytes, Bytes]:
+    """Training and held-out bytes; ValueError, one sentence, if there is too little text."""
+    train, held = split_blocks(read_text(config.text))
+    for what, data in (("training", train), ("held-out", held)):
+        if len(data) <= config.length:
+            raise ValueError(
+                f"the text {config.text} leaves {len(data)} bytes for the {what} set, but a "
+                f"sequence needs {config.length + 1}; give more text or a shorter length"
+            )
+    return train, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +57,6 @@ class LanguageModel:
     train: Bytes
     held: Bytes
     name: str = "lm"
-
-    @classmethod
-    def load(cls, config: LmConfig) -> LanguageModel:
-        """Read and split the text; ValueError, one sentence, if there is too little of it."""
-        train, held = split_blocks(read_text(config.text))
-        for what, data in (("training", train), ("held-out", held)):
-            if len(data) <= config.length:
-                raise ValueError(
-                    f"the text {config.text} leaves {len(data)} bytes for the {what} set, but a "
-                    f"sequence needs {config.length + 1}; give more text or a shorter length"
-                )
-        return cls(config, train, held)
 
     @property
     def weight(self) -> float:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evaluator.tasks.interface import IGNORED, Batch, Part, hash_of
-from evaluator.tasks.language_model import LanguageModel, LmConfig
+from evaluator.tasks.language_model import LanguageModel, LmConfig, read_lm
 from evaluator.tasks.recall import Recall, RecallConfig
+from evaluator.tasks.text import Bytes
 
 
 class TaskConfig(BaseModel):
@@ -20,14 +21,23 @@ class TaskConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    recall: RecallConfig | None = Field(None, description="multi-query associative recall")
-    lm: LmConfig | None = Field(None, description="language modelling on bytes")
+    recall: RecallConfig | None = Field(default=None, description="multi-query associative recall")
+    lm: LmConfig | None = Field(default=None, description="language modelling on bytes")
 
     @model_validator(mode="after")
     def _has_a_part(self) -> TaskConfig:
         if self.recall is None and self.lm is None:
             raise ValueError("a task needs at least one part; add `recall: {}` or `lm: {}`")
         return self
+
+    def columns(self) -> list[str]:
+        """The metrics that scoring a model gives."""
+        lm = ["accuracy_lm", "bits_per_byte"] if self.lm is not None else []
+        recall = ["accuracy_recall", "recall_right"] if self.recall is not None else []
+        return ["accuracy", *lm, *recall]
+
+
+TaskData = dict[str, Bytes]  # what a task read from outside: plain arrays, to ship to workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +49,14 @@ class Task:
     @classmethod
     def load(cls, config: TaskConfig) -> Task:
         """Read all data once; ValueError, one sentence, where it can't serve."""
+        return cls.of(config, read_data(config))
+
+    @classmethod
+    def of(cls, config: TaskConfig, data: TaskData) -> Task:
+        """The task over data that was read before, the same bytes for every worker."""
         parts: list[Part] = []
         if config.lm is not None:
-            parts.append(LanguageModel.load(config.lm))
+            parts.append(LanguageModel(config.lm, data["lm_train"], data["lm_held"]))
         if config.recall is not None:
             parts.append(Recall(config.recall))
         return cls(tuple(parts))
@@ -81,3 +96,11 @@ class Task:
         """The weighted mean of the parts' accuracies."""
         pairs = zip(self.shares(), self.parts, strict=True)
         return sum(share * metrics[f"accuracy_{part.name}"] for share, part in pairs)
+
+
+def read_data(config: TaskConfig) -> TaskData:
+    """Everything the parts read from outside; ValueError, one sentence, where it can't serve."""
+    if config.lm is None:
+        return {}
+    train, held = read_lm(config.lm)
+    return {"lm_train": train, "lm_held": held}

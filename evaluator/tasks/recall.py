@@ -23,14 +23,14 @@ class RecallConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(0.5, gt=0, description="share of the loss and of the accuracy")
-    pairs: int = Field(4, ge=1, le=512, description="key-value pairs to remember")
-    queries: int = Field(4, ge=1, le=512, description="keys asked for at the end")
-    filler: int = Field(8, ge=0, le=8192, description="tokens between pairs and queries")
-    keys: int = Field(8, ge=2, le=4096, description="distinct keys")
-    values: int = Field(8, ge=2, le=4096, description="distinct values")
-    batch: int = Field(64, ge=1, description="sequences per training step")
-    held_out: int = Field(512, ge=16, description="sequences in the held-out set")
+    weight: float = Field(default=0.5, gt=0, description="share of the loss and of the accuracy")
+    pairs: int = Field(default=4, ge=1, le=512, description="key-value pairs to remember")
+    queries: int = Field(default=4, ge=1, le=512, description="keys asked for at the end")
+    filler: int = Field(default=8, ge=0, le=8192, description="tokens between pairs and queries")
+    keys: int = Field(default=8, ge=2, le=4096, description="distinct keys")
+    values: int = Field(default=8, ge=2, le=4096, description="distinct values")
+    batch: int = Field(default=64, ge=1, description="sequences per training step")
+    held_out: int = Field(default=512, ge=16, description="sequences in the held-out set")
 
     @model_validator(mode="after")
     def _enough_keys(self) -> RecallConfig:

@@ -26,15 +26,20 @@ def read_text(source: str) -> bytes:
     path = Path(source).expanduser()
     if path.is_file():
         return path.read_bytes()
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.is_file() and not _hidden(f, path))
-        if not files:
-            raise ValueError(f"the text folder {source} holds no files; add text files to it")
-        return b"\n".join(f.read_bytes() for f in files)
-    raise ValueError(
-        f"there is no text file or folder {source}; give an existing path or one of "
-        f"{', '.join(BUILTIN)}"
-    )
+    check_source(source)
+    files = sorted(f for f in path.rglob("*") if f.is_file() and not _hidden(f, path))
+    if not files:
+        raise ValueError(f"the text folder {source} holds no files; add text files to it")
+    return b"\n".join(f.read_bytes() for f in files)
+
+
+def check_source(source: str) -> None:
+    """ValueError unless `source` is a built-in text or an existing path."""
+    if source not in BUILTIN and not Path(source).expanduser().exists():
+        raise ValueError(
+            f"there is no text file or folder {source!r}; give an existing path or one of "
+            f"{', '.join(BUILTIN)}"
+        )
 
 
 def _hidden(file: Path, root: Path) -> bool:

@@ -1,0 +1,169 @@
+"""RunConfig: everything a search is, read from one YAML file, made of each package's own part."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from controller.strategies import STRATEGIES
+from evaluator.costs import GridConfig
+from evaluator.evaluate import EvaluationConfig, Limit
+from evaluator.tasks import TaskConfig
+from evaluator.training import TrainingConfig
+from results import parse_objectives
+from search_space import (
+    PRESETS,
+    ConfigError,
+    SpaceConfig,
+    apply_override,
+    load_yaml,
+    validate,
+)
+from search_space.validation import closest, located_error
+
+DEFAULT_TASK: dict[str, Any] = {"recall": {}, "lm": {}}
+
+
+class SearchConfig(BaseModel):
+    """Which designs, how many, and what stands beside them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: str = Field(default="evolution", description="who proposes designs")
+    trials: int = Field(default=40, ge=1, description="trainings in all, presets included")
+    minutes: float | None = Field(default=None, gt=0, description="no trial starts after this")
+    seed: int = Field(default=0, ge=0, le=2**31, description="of proposals, data order, weights")
+    random_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of random designs among the proposals"
+    )
+    presets: tuple[str, ...] = Field(
+        default=tuple(PRESETS), description="hand-designed baselines, trained first"
+    )
+    preset_seeds: int = Field(
+        default=2, ge=1, le=20, description="trainings of each preset; two or more show the noise"
+    )
+
+    @model_validator(mode="after")
+    def _known_names(self) -> SearchConfig:
+        wrong = [
+            ((field, *place), _unknown(what, name, known))
+            for field, place, what, name, known in (
+                ("strategy", (), "strategy", self.strategy, list(STRATEGIES)),
+                *(
+                    ("presets", (i,), "preset", name, list(PRESETS))
+                    for i, name in enumerate(self.presets)
+                ),
+            )
+            if name not in known
+        ]
+        if wrong:
+            raise located_error(wrong)
+        return self
+
+
+class EngineConfig(BaseModel):
+    """Where trials run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or here")
+    workers: int | None = Field(
+        default=None, ge=1, description="trials at once; as many as fit the machine by default"
+    )
+
+
+class RunConfig(BaseModel):
+    """A whole search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    space: SpaceConfig
+    task: TaskConfig = Field(default=TaskConfig.model_validate(DEFAULT_TASK))
+    training: TrainingConfig = TrainingConfig()
+    measuring: GridConfig = GridConfig()
+    limits: dict[str, Limit] = Field(default={}, description="bounds checked before training")
+    objectives: dict[str, Literal["min", "max"]] = Field(
+        default={"accuracy": "max", "prefill_2048_ratio": "min", "kv_cache_bytes": "min"},
+        description="two to four columns with their directions",
+    )
+    search: SearchConfig = SearchConfig()
+    engine: EngineConfig = EngineConfig()
+    threads: int = Field(default=1, ge=1, le=256, description="threads of one worker")
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> RunConfig:
+        before, after = self.measuring.columns(), self.task.columns()
+        wrong: list[tuple[tuple[str | int, ...], str]] = []
+        for name in self.objectives:
+            if name not in before + after:
+                wrong.append((("objectives", name), _unknown("column", name, before + after)))
+        for name in self.limits:
+            if name not in before:
+                wrong.append((("limits", name), _unknown("column before training", name, before)))
+        try:
+            parse_objectives(self.objectives)
+        except ValueError as error:
+            wrong.append((("objectives",), str(error)))
+        if wrong:
+            raise located_error(wrong)
+        return self
+
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """The evaluator's part."""
+        return EvaluationConfig(
+            training=self.training,
+            measuring=self.measuring,
+            limits=self.limits,
+            threads=self.threads,
+        )
+
+    @property
+    def workers(self) -> int:
+        """Trials at once on this machine."""
+        if self.engine.name == "serial":
+            return 1
+        return self.engine.workers or max(1, len(os.sched_getaffinity(0)) // self.threads)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data that reads back as the same configuration."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read a configuration; ConfigError with every mistake and its line."""
+    document = load_yaml(path)
+    for override in overrides or []:
+        document = apply_override(document, override)
+    config = validate(RunConfig, document)
+    if problem := _context_problem(config):
+        raise ConfigError([document.problem(("measuring",), problem)])
+    return config
+
+
+def _context_problem(config: RunConfig) -> str | None:
+    """The grid must fit into every design's context."""
+    from search_space import Space
+
+    contexts = [
+        int(v)
+        for axis in Space.from_config(config.space).model_axes
+        if axis.name == "context"
+        for v in axis.values
+    ]
+    if config.measuring.longest > min(contexts):
+        return (
+            f"measuring at {config.measuring.longest} tokens needs a context at least that long, "
+            f"but the space has designs of context {min(contexts)}; raise `context` or measure "
+            f"at shorter lengths"
+        )
+    return None
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    near = closest(name, known)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+    return f"there is no {what} {name!r}; {hint}"

@@ -1,0 +1,167 @@
+"""The Ray Tune engine: Tune starts trials and notices dead workers; everything else is ours.
+
+A Searcher around the search's `next_trial`, a class trainable with reused actors around the
+worker. Tune keeps nothing: rows reach the run through the workers' inbox files, or through the
+result where the node shares no disk. This is the only file that imports Ray; call
+`ray_environment.prepare` before importing it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from controller.config import RunConfig
+from controller.search import Search, SearchFailed, Trial
+from controller.worker import run_trial
+from evaluator import Evaluator, Task
+from results import TrialRow, write_result
+from search_space import Design
+
+
+class EngineError(RuntimeError):
+    """Ray did not start or stopped; one sentence."""
+
+
+def run_ray(
+    search: Search, data: dict[str, Any], reference: Design, run: Path, address: str | None
+) -> None:
+    """Run until the search is done. Ray must have been started by `start_ray`."""
+    scratch = tempfile.mkdtemp(prefix="attnas-tune-")
+    searcher = _SearchAsSearcher(search, search.config.workers, address is None)
+    trainable = tune.with_parameters(
+        _TrialAsTrainable,
+        setup_json={
+            "config": search.config.to_plain(),
+            "reference": reference.to_json(),
+            "run": str(run.resolve()),
+        },
+        data=data,
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": search.config.threads}),
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="run", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(0)
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if searcher.stopped_by is not None:
+        raise searcher.stopped_by
+
+
+class _SearchAsSearcher(Searcher):
+    """Tune's view of the search: suggest is next_trial, a completed trial is finish."""
+
+    def __init__(self, search: Search, workers: int, local: bool) -> None:
+        super().__init__(metric="trial", mode="max")
+        self._search = search
+        self._workers = workers if local else None
+        self._out: dict[str, Trial] = {}
+        self.stopped_by: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its type
+        if self._search.done:
+            return Searcher.FINISHED
+        if self._workers is not None and len(self._out) >= self._workers:
+            return None
+        trial = self._guarded(self._search.next_trial)
+        if trial is None:
+            return Searcher.FINISHED if self._search.done else None
+        self._out[trial_id] = trial
+        return trial.row_fields()
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        trial = self._out.pop(trial_id)
+        row = (result or {}).get("row")
+        if isinstance(row, str) and not error:
+            self._guarded(lambda: self._search.finish(TrialRow.from_json(row)))
+            self._guarded(self._search.writer.absorb_inbox)  # the same row: only tidies up
+        else:
+            self._guarded(lambda: self._search.lost(trial, "the worker died", trial_id))
+
+    def _guarded(self, act: Any) -> Any:
+        """An error of the store or too many of trials ends the search after what runs."""
+        try:
+            return act()
+        except (SearchFailed, OSError, ValueError) as error:
+            self.stopped_by = self.stopped_by or error
+            self._search.draining = True
+            return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the run's log is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the run's log is the state."""
+
+
+class _TrialAsTrainable(tune.Trainable):
+    """One worker process; each step is one whole trial of whatever config it was given."""
+
+    def setup(self, config: dict[str, Any], setup_json: Any = None, data: Any = None) -> None:
+        config_of_run = RunConfig.model_validate(setup_json["config"])
+        self._run = Path(setup_json["run"])
+        self._evaluator = Evaluator(
+            config_of_run.evaluation,
+            Task.of(config_of_run.task, {name: np.asarray(array) for name, array in data.items()}),
+            Design.from_json(setup_json["reference"]),
+        )
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        c = self.config
+        design = Design.from_json(c["design"])
+        trial = Trial(c["trial"], c["attempt"], c["seed"], design, c["origin"])
+        row = run_trial(
+            trial, self._evaluator, self._run, worker=f"{os.uname().nodename}:{os.getpid()}"
+        )
+        write_result(self._run, row)
+        return {"trial": trial.trial, "row": row.to_json(), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the run's log is the state."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: the run's log is the state."""
+
+
+def start_ray(workers: int, threads: int, address: str | None) -> None:
+    """Connect to a cluster, or start a local one that strangers can't use."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {"num_cpus": workers * threads, "include_dashboard": False}
+    for attempt in (1, 2):  # a loaded machine misses Ray's own 30 s limit now and then
+        try:
+            ray.init(address=address, **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if attempt == 2:
+                reason = str(error).strip().splitlines()[0]
+                raise EngineError(
+                    f"Ray did not start ({reason}); try again, or run here with --engine serial"
+                ) from error
+            time.sleep(2)
+
+
+def stop_ray() -> None:
+    """End the local cluster, or leave the remote one."""
+    ray.shutdown()

@@ -1,0 +1,196 @@
+"""Run: a search from a configuration to its folder, started or resumed, stopped without loss."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from controller.config import RunConfig
+from controller.engines import ray_environment
+from controller.engines.serial import run_serial
+from controller.search import Search
+from evaluator import Evaluator, Task
+from evaluator.tasks.mix import read_data
+from results import RunError, RunWriter, read_run
+from search_space import ConfigError, Design, Problem, Space
+
+HEARTBEAT_S = 2.0
+
+
+@dataclass(slots=True)
+class Session:
+    """One driver's time with a run: what a progress display needs to know."""
+
+    path: Path
+    search: Search
+    started_at: float = field(default_factory=time.time)
+    before_s: float = 0.0  # time spent by earlier drivers of the run
+    phase: str = "starting workers"
+
+    def status(self) -> dict[str, Any]:
+        """The heartbeat's content."""
+        return {
+            "state": self.phase,
+            "trials_done": sum(row.state != "lost" for row in list(self.search.rows)),
+            "trials_budget": self.search.config.search.trials,
+            "running": [
+                {"trial": trial.trial, "origin": trial.origin, "since": since}
+                for trial, since in list(self.search.running.values())
+            ],
+            "started_at": self.started_at,
+            "elapsed_s": self.before_s + time.time() - self.started_at,
+            "deadline": self.search.deadline,
+            "workers": self.search.config.workers,
+        }
+
+
+Watch = Callable[[Session], Any]  # a context manager that shows the session's progress
+
+
+def start(
+    config: RunConfig, config_text: str, path: Path, watch: Watch, address: str | None
+) -> Session:
+    """A new run in `path`; returns when it is finished, drained or out of budget."""
+    data = _read_task(config)
+    writer = RunWriter.create(
+        path,
+        config=config.to_plain(),
+        config_text=config_text,
+        objectives=dict(config.objectives),
+        provenance=provenance(),
+        name=path.name,
+    )
+    with writer:
+        return _drive(writer, config, data, watch, address, before_s=0.0)
+
+
+def resume(path: Path, watch: Watch, address: str | None) -> Session:
+    """Go on with a run: its finished trials are told again, interrupted ones run again."""
+    run = read_run(path)
+    try:
+        config = RunConfig.model_validate(run.config)
+    except ValueError as error:
+        raise RunError(
+            f"the configuration in {path} does not suit this attnas: {str(error).splitlines()[0]}"
+        ) from error
+    data = _read_task(config)
+    spent = float((run.status or {}).get("elapsed_s", 0.0))
+    with RunWriter.open(path) as writer:
+        return _drive(writer, config, data, watch, address, before_s=spent)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine, to be kept beside the rows."""
+    packages = ("attnas", "torch", "ray", "numpy", "pandas", "pyarrow", "moocore")
+    return {
+        "versions": {name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": len(os.sched_getaffinity(0)),
+        "arguments": sys.argv[1:],
+    }
+
+
+def _drive(
+    writer: RunWriter,
+    config: RunConfig,
+    data: dict[str, Any],
+    watch: Watch,
+    address: str | None,
+    before_s: float,
+) -> Session:
+    """Build the search from the log and let an engine run it under heartbeat and signals."""
+    space = Space.from_config(config.space)
+    reference = space.presets()["mha"]
+    minutes = config.search.minutes
+    deadline = None if minutes is None else time.time() + max(0.0, 60 * minutes - before_s)
+    session = Session(writer.path, Search(space, config, writer, deadline), before_s=before_s)
+    search = session.search
+    with _heartbeat(writer, session), watch(session):
+        if config.engine.name == "serial":
+            evaluator = Evaluator(config.evaluation, Task.of(config.task, data), reference)
+            with _draining_on_interrupt(session):
+                session.phase = "searching"
+                run_serial(search, evaluator, writer.path)
+        elif not search.done:
+            _drive_ray(session, data, reference, address)
+        session.phase = "stopped" if search.draining else "finished"
+    return session
+
+
+def _drive_ray(
+    session: Session, data: dict[str, Any], reference: Design, address: str | None
+) -> None:
+    ray_environment.prepare(address)
+    from controller.engines import ray_tune  # takes seconds, and reads the environment
+
+    config = session.search.config
+    ray_tune.start_ray(config.workers, config.threads, address)
+    try:
+        with _draining_on_interrupt(session):  # after Ray, which installs handlers of its own
+            session.phase = "searching"
+            ray_tune.run_ray(session.search, data, reference, session.path, address)
+    finally:
+        ray_tune.stop_ray()
+
+
+def _read_task(config: RunConfig) -> dict[str, Any]:
+    """The task's data, before anything is written; a sentence if there is none."""
+    try:
+        return dict(read_data(config.task))
+    except (ValueError, OSError) as error:
+        raise ConfigError([Problem(f"task: {error}")]) from error
+
+
+@contextmanager
+def _heartbeat(writer: RunWriter, session: Session) -> Iterator[None]:
+    """Write the status every two seconds and once at the end."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_S):
+            writer.heartbeat(session.status())
+
+    writer.heartbeat(session.status())
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        session.phase = "stopped"
+        raise
+    finally:
+        stop.set()
+        thread.join()
+        writer.heartbeat(session.status())
+
+
+@contextmanager
+def _draining_on_interrupt(session: Session) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM drains, the second exits; neither loses a row."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if session.search.draining:
+            raise KeyboardInterrupt
+        session.search.draining = True
+        session.phase = "draining"
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,206 @@
+"""Search: which trial next, and what its result means. A plain state machine; knows no engine.
+
+Presets go first, each under several seeds, so that the noise is known; then the strategy's
+proposals with a share of random ones between them. Everything that goes out or comes back is in
+the run's log before it is acted upon, so replaying the log rebuilds this object exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controller.config import RunConfig
+from controller.strategies import STRATEGIES
+from controller.strategies.random_search import RandomSearch
+from results import Ask, RunWriter, TrialRow, parse_objectives
+from search_space import Design, Space
+
+LOST_RETRIES = 2  # a worker's death is not the design's fault
+ERRORS_IN_A_ROW = 5  # code errors in a row stop the search
+
+
+class SearchFailed(RuntimeError):
+    """The search can't go on; the message is the first of the errors in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a worker is asked to do."""
+
+    trial: int
+    attempt: int
+    seed: int
+    design: Design
+    origin: str
+
+    def row_fields(self) -> dict[str, object]:
+        """The fields that a result of this trial shares with it."""
+        return {
+            "trial": self.trial,
+            "attempt": self.attempt,
+            "seed": self.seed,
+            "origin": self.origin,
+            "key": self.design.key,
+            "design": self.design.to_json(),
+        }
+
+
+class Search:
+    """The state of one run. `next_trial`, then `finish`, in any order of workers."""
+
+    def __init__(
+        self, space: Space, config: RunConfig, writer: RunWriter, deadline: float | None = None
+    ) -> None:
+        self.config, self.writer = config, writer
+        self.deadline = deadline  # unix seconds
+        self.draining = False  # hand out nothing new; let what runs finish
+        self.exhausted = False  # the space has no design left
+        self.rows: list[TrialRow] = []
+        self.running: dict[int, tuple[Trial, float]] = {}  # by trial, with the start, unix seconds
+        self._handed_out = 0
+        self._proposed = 0
+        self._logged: set[tuple[int, int]] = set()
+        self._again: list[Trial] = []  # interrupted or lost: to be run again
+        self._errors: list[str] = []  # in a row
+        self._baselines = planned_baselines(space, config)
+        objectives, seed = parse_objectives(config.objectives), config.search.seed
+        self._random = RandomSearch(space, objectives, seed)
+        self._strategy = STRATEGIES[config.search.strategy](space, objectives, seed)
+        self._replay(writer.events)
+
+    def next_trial(self) -> Trial | None:
+        """The next trial, already in the log; None if nothing may start now."""
+        if self._over():
+            return None
+        if self._again:
+            trial = self._again.pop(0)
+        else:
+            proposal = self._proposal()
+            if proposal is None:
+                self.exhausted = True
+                return None
+            design, origin, seed = proposal
+            trial = Trial(self._handed_out, 0, seed, design, origin)
+        if (trial.trial, trial.attempt) not in self._logged:
+            self._log_ask(trial)
+        self.running[trial.trial] = (trial, time.time())
+        return trial
+
+    def finish(self, row: TrialRow) -> None:
+        """A result: stored before anything else, then told to the strategy."""
+        stored = self.writer.append(row)
+        if stored is not None:
+            self._take_in(stored)
+        if len(self._errors) >= ERRORS_IN_A_ROW:
+            raise SearchFailed(
+                f"{ERRORS_IN_A_ROW} trials in a row ended in an error; the first was: "
+                f"{self._errors[0]}"
+            )
+
+    def lost(self, trial: Trial, reason: str, worker: str) -> None:
+        """A worker died with this trial; it is tried again a few times."""
+        _, since = self.running.get(trial.trial, (trial, time.time()))
+        fields = trial.row_fields()
+        self.finish(
+            TrialRow.from_plain(
+                fields
+                | {"state": "lost", "reason": reason, "worker": worker}
+                | {"started_at": since, "finished_at": time.time(), "metrics": {}}
+            )
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is running and nothing more would start."""
+        return not self.running and self._over()
+
+    def _over(self) -> bool:
+        """Whether nothing more would start."""
+        if self.draining or (self.deadline is not None and time.time() > self.deadline):
+            return True
+        spent = self._handed_out >= self.config.search.trials
+        return not self._again and (spent or self.exhausted)
+
+    def states(self) -> Counter[str]:
+        """How many trials ended how."""
+        return Counter(row.state for row in self.rows)
+
+    def _proposal(self) -> tuple[Design, str, int] | None:
+        """The next new design, who proposed it, and its seed."""
+        if self._handed_out < len(self._baselines):
+            return self._baselines[self._handed_out]
+        search = self.config.search
+        turn_random = int((self._proposed + 1) * search.random_share) > int(
+            self._proposed * search.random_share
+        )
+        design = self._random.ask() if turn_random else self._strategy.ask()
+        if design is None:
+            return None
+        origin = "random" if turn_random else f"strategy:{search.strategy}"
+        return design, origin, search.seed
+
+    def _log_ask(self, trial: Trial) -> None:
+        ask = self.writer.ask(
+            trial=trial.trial,
+            attempt=trial.attempt,
+            seed=trial.seed,
+            key=trial.design.key,
+            design=trial.design.to_json(),
+            origin=trial.origin,
+        )
+        self._went_out(ask, trial.design)
+
+    def _went_out(self, ask: Ask, design: Design) -> None:
+        """What an ask means to the state, live and in replay alike."""
+        self._logged.add((ask.trial, ask.attempt))
+        if ask.attempt == 0:
+            self._handed_out += 1
+            self._proposed += not ask.origin.startswith("preset:")
+            self._random.handed_out(design)
+            self._strategy.handed_out(design)
+
+    def _take_in(self, row: TrialRow) -> None:
+        """What a row means to the state, live and in replay alike."""
+        self.running.pop(row.trial, None)
+        self.rows.append(row)
+        self._strategy.tell(row)
+        if row.state == "failed":
+            self._errors.append(row.reason or "unknown")
+        elif row.state != "lost":
+            self._errors.clear()
+        if row.state == "lost" and row.attempt < LOST_RETRIES:
+            design = Design.from_json(row.design)
+            self._again.append(Trial(row.trial, row.attempt + 1, row.seed, design, row.origin))
+
+    def _replay(self, events: Sequence[Ask | TrialRow]) -> None:
+        """Rebuild the state from the log; asks without a row are to be run again."""
+        pending: dict[tuple[int, int], Trial] = {}
+        for event in events:
+            if isinstance(event, Ask):
+                design = Design.from_json(event.design)
+                self._went_out(event, design)
+                self._again = [t for t in self._again if t.trial != event.trial]
+                pending[event.trial, event.attempt] = Trial(
+                    event.trial, event.attempt, event.seed, design, event.origin
+                )
+            else:
+                pending.pop((event.trial, event.attempt), None)
+                self._take_in(event)
+        self._again = [*pending.values(), *self._again]
+        self._errors.clear()
+
+
+def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Design, str, int]]:
+    """Presets under each seed, with origin; a preset equal to an earlier one is left out."""
+    designs: dict[str, tuple[Design, str]] = {}
+    presets = space.presets()
+    for name in config.search.presets:
+        designs.setdefault(presets[name].key, (presets[name], f"preset:{name}"))
+    return [
+        (design, origin, config.search.seed + extra)
+        for extra in range(config.search.preset_seeds)
+        for design, origin in designs.values()
+    ]

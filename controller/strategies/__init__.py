@@ -1,0 +1,12 @@
+"""Strategies by the name that YAML uses."""
+
+from controller.strategies.evolution import Evolution
+from controller.strategies.interface import MakeStrategy, Strategy
+from controller.strategies.random_search import RandomSearch
+
+STRATEGIES: dict[str, MakeStrategy] = {
+    "evolution": Evolution,
+    "random": RandomSearch,
+}
+
+__all__ = ["STRATEGIES", "MakeStrategy", "Strategy"]
