@@ -14,6 +14,7 @@ from search_space.space import Space, load_space
 from search_space.space_config import SpaceConfig, SpaceFile
 from search_space.strict_yaml import Document, load_yaml, parse_yaml
 from search_space.validation import validate
+from search_space.words import in_words
 
 __all__ = [
     "PATTERNS",
@@ -38,6 +39,7 @@ __all__ = [
     "SpaceFile",
     "Structure",
     "apply_override",
+    "in_words",
     "load_space",
     "load_yaml",
     "parse_yaml",

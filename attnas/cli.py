@@ -1,0 +1,189 @@
+"""The command line: what there is to type. Each command's work is in attnas/commands."""
+
+# Nothing heavy is imported here, so that help is instant; typer reads the annotations at run
+# time, so this module does without postponed ones.
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="attnas",
+    help="Search attention designs, look at the trade-offs, export the one you choose.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML configuration.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value; may be repeated."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster's address; `auto` finds the one here.")
+]
+
+
+@app.command()
+def init(
+    task: Annotated[str, typer.Argument(metavar="[TASK]", help="The task to start from.")] = "lm",
+    to: Annotated[Path, typer.Option(help="The file to write.")] = Path("attnas.yaml"),
+) -> None:
+    """Write a starter configuration, commented. Example: attnas init --to my.yaml"""
+    from attnas.commands.configs import init_config
+
+    init_config(task, to)
+
+
+@app.command()
+def validate(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a configuration and show its space. Example: attnas validate configs/lm.yaml"""
+    from attnas.commands.configs import validate_config
+
+    validate_config(config, overrides or [], as_json)
+
+
+@app.command()
+def search(
+    config: ConfigPath,
+    name: Annotated[str | None, typer.Option(help="The run's name under runs/.")] = None,
+    overrides: Overrides = None,
+    address: Address = None,
+    engine: Annotated[str | None, typer.Option(help="ray or serial.")] = None,
+) -> None:
+    """Search; safe to stop with Ctrl-C. Example: attnas search configs/quickstart.yaml"""
+    from attnas.commands.search import search_config
+
+    sets = [*(overrides or []), *([f"engine.name={engine}"] if engine else [])]
+    search_config(config, name, sets, address)
+
+
+@app.command()
+def resume(run: RunName, address: Address = None) -> None:
+    """Go on with a stopped or killed search. Example: attnas resume runs/lm"""
+    from attnas.commands.search import resume_run
+
+    resume_run(run, address)
+
+
+@app.command()
+def status(run: RunName, as_json: AsJson = False) -> None:
+    """Where a search stands. Example: attnas status runs/lm"""
+    from attnas.commands.look import show_status
+
+    show_status(run, as_json)
+
+
+@app.command()
+def front(
+    run: RunName,
+    where: Annotated[
+        str | None, typer.Option(metavar="EXPR", help='Keep rows such as "kv_cache_bytes < 2e6".')
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The Pareto table, with intervals and baselines. Example: attnas front runs/lm"""
+    from attnas.commands.look import show_front
+
+    show_front(run, where, as_json)
+
+
+@app.command()
+def show(
+    run: RunName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
+    as_json: AsJson = False,
+) -> None:
+    """One design in words and figures. Example: attnas show runs/lm 12"""
+    from attnas.commands.look import show_trial
+
+    show_trial(run, trial, as_json)
+
+
+@app.command()
+def export(
+    run: RunName,
+    to: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
+    pick: Annotated[str, typer.Option(help="knee, best:COLUMN, or a trial's number.")] = "knee",
+    weights: Annotated[str, typer.Option(help="trained or none.")] = "trained",
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Prove that it is the model measured.")
+    ] = True,
+) -> None:
+    """Write a model that runs without attnas. Example: attnas export runs/lm --to out/"""
+    from attnas.commands.export import export_run
+
+    export_run(run, pick, to, weights, check)
+
+
+@app.command()
+def dashboard(
+    runs: Annotated[Path, typer.Argument(metavar="[RUNS]", help="The folder of runs.")] = Path(
+        "runs"
+    ),
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 8501,
+) -> None:
+    """Look at runs in a browser. Example: attnas dashboard runs/"""
+    from attnas.commands.dashboard import serve
+
+    serve(runs, port)
+
+
+@app.command()
+def presets(as_json: AsJson = False) -> None:
+    """The hand-designed baselines. Example: attnas presets"""
+    from attnas.commands.configs import list_presets
+
+    list_presets(as_json)
+
+
+def main() -> None:
+    """Run a command; whatever goes wrong is one sentence and an exit code.
+
+    0 done, 1 a defect of attnas, 2 usage, 3 configuration, 4 the search failed, 130 interrupted.
+    """
+    # The commands' part of typer moved between packages; its base class is found by name.
+    refusals: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    try:
+        code = app(standalone_mode=False)
+    except refusals as error:
+        _say(f"{error.format_message()} (attnas --help lists the commands)")
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; nothing that finished is lost")
+        code = 130
+    except Exception as error:
+        code = _explain(error)
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> int:
+    """Say what a user's mistake was; for anything else, keep the traceback in a file."""
+    from attnas.failures import exit_code
+
+    code = exit_code(error)
+    if code is not None:
+        _say(str(error))
+        return code
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="attnas-", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    _say(f"attnas failed ({type(error).__name__}: {error}); please report {log.name}")
+    return 1
+
+
+def _say(message: str) -> None:
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)

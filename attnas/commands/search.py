@@ -1,0 +1,67 @@
+"""search and resume: run, show progress, end with the Pareto table and what to type next."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+
+from attnas.commands.look import print_front
+from attnas.failures import UsageError
+from attnas.progress import watching
+from controller import Session, load_config, resume, start
+from results import find_run
+
+RUNS = Path("runs")
+
+
+def search_config(
+    config: Path, name: str | None, overrides: list[str], address: str | None
+) -> None:
+    """A new run from a configuration."""
+    loaded = load_config(config, overrides)
+    path = _new_run(name, config)
+    text = config.read_text(encoding="utf-8")
+    if overrides:
+        text += "".join(f"\n# --set {override}" for override in overrides) + "\n"
+    print(f"run {path}", flush=True)
+    _end(start(loaded, text, path, watching, address))
+
+
+def resume_run(run: str, address: str | None) -> None:
+    """Go on with a run where it stands."""
+    path = find_run(run, RUNS)
+    print(f"run {path}", flush=True)
+    _end(resume(path, watching, address))
+
+
+def _new_run(name: str | None, config: Path) -> Path:
+    """runs/NAME; without a name the configuration's, numbered from the second run on."""
+    if name is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise UsageError(
+                f"a run's name has letters, digits, dots, dashes and underscores, but got {name!r}"
+            )
+        return RUNS / name
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", config.stem).strip("-.") or "run"
+    path, number = RUNS / stem, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{stem}-{number}"
+    return path
+
+
+def _end(session: Session) -> None:
+    """The table, and the next commands."""
+    path, search = session.path, session.search
+    print_front(path)
+    if search.exhausted:
+        print("The space has no design left that was not tried.")
+    print(f"\nlook:    attnas dashboard {path.parent}")
+    print(f"export:  attnas export {path} --pick knee --to out/{path.name}")
+    if search.draining:
+        print(f"go on:   attnas resume {path}")
+        raise typer.Exit(130)
+    if not any(row.state == "complete" for row in search.rows):
+        raise typer.Exit(4)

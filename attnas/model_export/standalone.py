@@ -1,0 +1,159 @@
+"""The standalone target: one PyTorch file, its weights, and the design as JSON beside it.
+
+The file is the source that was measured, kernels and model, joined in order; only the kernels
+that the design needs go in. The design enters as data: the code reads config.json and no value is
+ever written into it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+import evaluator.kernels.cache
+import evaluator.kernels.decode
+import evaluator.model
+from evaluator.kernels import KERNELS
+from search_space import Design
+
+CODE, CONFIG, WEIGHTS = "model.py", "config.json", "model.safetensors"
+CONFIG_FORMAT = 1
+OWN_PACKAGES = ("evaluator", "search_space")
+
+HEAD = '''"""A language model with searched attention, in one file; needs torch and safetensors only.
+
+    from model import load
+    model = load()                       # reads config.json and model.safetensors beside this file
+    logits = model(tokens)               # tokens (B, T) to logits (B, T, V); trainable as it is
+    tokens = model.generate(tokens, 64)  # cached decoding
+
+Shapes: B batch, T tokens, E model width, H query heads, G KV heads, S cached positions,
+D head dimension, V vocabulary, C rows of a chunk, M chunks.
+"""
+
+from __future__ import annotations
+'''
+
+TAIL = '''
+# ---- loading
+
+
+def load(folder: str | Path | None = None, *, weights: bool = True) -> CausalLM:
+    """The model that config.json describes, with the weights beside it or freshly initialised."""
+    folder = Path(folder) if folder is not None else Path(__file__).parent
+    text = (folder / "config.json").read_text(encoding="utf-8")
+    config = json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
+    config.design.mlp_width = config.mlp_width
+    model = CausalLM(config.design, config.vocabulary)
+    if weights:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
+
+
+if __name__ == "__main__":
+    prompt = sys.argv[1] if len(sys.argv) > 1 else "The "
+    lm = load()
+    # Byte b is token b; a task's other tokens come after the bytes and print as "?".
+    made = lm.generate(torch.tensor([list(prompt.encode())]), 64)[0].tolist()
+    print(bytes(token if token < 256 else 63 for token in made).decode(errors="replace"))
+'''
+
+TAIL_IMPORTS = """import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from safetensors.torch import load_file
+"""
+
+
+def write_standalone(
+    design: Design, vocabulary: int, weights: dict[str, Tensor] | None, to: Path
+) -> None:
+    """model.py, config.json and, with weights, model.safetensors into the folder `to`."""
+    from safetensors.torch import save_file
+
+    design = design.canonical()
+    (to / CODE).write_text(standalone_source(design), encoding="utf-8")
+    config: dict[str, Any] = {
+        "format": CONFIG_FORMAT,
+        "vocabulary": vocabulary,
+        "mlp_width": design.mlp_width,
+        "design": json.loads(design.to_json()),
+    }
+    (to / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if weights is not None:
+        save_file(weights, to / WEIGHTS)
+
+
+def standalone_source(design: Design) -> str:
+    """The single file for a design: imports, caches, its kernels, the model, loading."""
+    names = sorted({layer.pattern.name for layer in design.layers})
+    kernels = {name: KERNELS[name] for name in names}
+    modules = [evaluator.kernels.cache, evaluator.kernels.decode]
+    modules += [inspect.getmodule(kernel) for kernel in kernels.values()]
+    parts = [_split(module) for module in [*modules, evaluator.model] if module is not None]
+    tail_imports = ast.parse(TAIL_IMPORTS).body
+    table = "".join(f'    "{name}": {kernel.__name__},\n' for name, kernel in kernels.items())
+    bodies = [body for _, body in parts]
+    return "\n".join(
+        [
+            HEAD,
+            _merged([*(node for imports, _ in parts for node in imports), *tail_imports]),
+            "\nDesign = LayerDesign = SimpleNamespace  # parsed from config.json\n",
+            *bodies[:-1],
+            f"\n# ---- kernels by pattern\n\nKERNELS = {{\n{table}}}\n",
+            bodies[-1],
+            TAIL,
+        ]
+    )
+
+
+def _split(module: ModuleType) -> tuple[list[ast.stmt], str]:
+    """A module's foreign imports, and its code under a heading made of its docstring."""
+    source = inspect.getsource(module)
+    tree = ast.parse(source)
+    imports: list[ast.stmt] = []
+    start = tree.body[0].end_lineno or 0  # the docstring
+    for node in tree.body[1:]:
+        guarded = isinstance(node, ast.If)  # if TYPE_CHECKING: names for checkers only
+        if not (isinstance(node, ast.Import | ast.ImportFrom) or guarded):
+            break
+        start = node.end_lineno or start
+        if isinstance(node, ast.ImportFrom) and _is_own(node.module or ""):
+            continue
+        if not guarded:
+            imports.append(node)
+    heading = (ast.get_docstring(tree) or "").splitlines()[0]
+    body = "\n".join(source.splitlines()[start:]).strip("\n")
+    return imports, f"\n# ---- {heading}\n\n{body}\n"
+
+
+def _is_own(module: str) -> bool:
+    return module == "__future__" or module.split(".")[0] in OWN_PACKAGES
+
+
+def _merged(imports: list[ast.stmt]) -> str:
+    """Import statements without repetition, the standard library's before the others'."""
+    plain: set[str] = set()
+    named: dict[str, set[str]] = {}
+    for node in imports:
+        if isinstance(node, ast.Import):
+            plain |= {ast.unparse(alias) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            named.setdefault(node.module or "", set()).update(map(ast.unparse, node.names))
+    unused = {"TYPE_CHECKING"}
+    lines = [f"import {name}" for name in sorted(plain)]
+    lines += [
+        f"from {module} import {', '.join(sorted(names - unused))}"
+        for module, names in sorted(named.items())
+        if names - unused
+    ]
+    foreign = [line for line in lines if line.split()[1].split(".")[0] in ("torch", "safetensors")]
+    own = [line for line in lines if line not in foreign]
+    return "\n".join([*own, "", *foreign])

@@ -1,0 +1,135 @@
+"""Progress of a search: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from controller import Session
+from results import TrialRow, hypervolume_over_time, parse_objectives
+
+
+@contextmanager
+def watching(session: Session) -> Iterator[None]:
+    """Show progress while the block runs."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        with Live(
+            get_renderable=lambda: _panel(session),
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+        ):
+            yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(target=_print_lines, args=(session, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def summary_lines(session: Session) -> list[str]:
+    """Done, running, best so far, hypervolume, time: what people ask of a running search."""
+    search, rows = session.search, list(session.search.rows)
+    done, budget = len({row.trial for row in rows}), search.config.search.trials
+    counted = ", ".join(f"{n} {state}" for state, n in sorted(search.states().items()))
+    lines = [
+        f"{done} of {budget} trials"
+        + (f" ({counted})" if counted else "")
+        + f", {_clock(session.before_s + time.time() - session.started_at)} spent"
+        + _time_left(session, done, budget)
+    ]
+    running = sorted(search.running.values(), key=lambda item: item[1])
+    lines.append(
+        "running: "
+        + ", ".join(
+            f"trial {trial.trial} {trial.origin} {_clock(time.time() - since)}"
+            for trial, since in running
+        )
+        if running
+        else session.phase
+    )
+    if best := _best_so_far(session, rows):
+        lines.append(best)
+    return lines
+
+
+def _best_so_far(session: Session, rows: list[TrialRow]) -> str | None:
+    """The best value of each objective, and the hypervolume of the front so far."""
+    objectives = parse_objectives(session.search.config.objectives)
+    records = [
+        {"state": row.state, "told_at": row.told_at, **row.metrics}
+        for row in rows
+        if row.state == "complete"
+    ]
+    if not records:
+        return None
+    frame = pd.DataFrame(records)
+    bests = [
+        f"{o.column} {frame[o.column].agg(o.direction):.4g}"
+        for o in objectives
+        if o.column in frame
+    ]
+    volume = float(hypervolume_over_time(frame, objectives).iloc[-1])
+    return f"best: {', '.join(bests)}; hypervolume {volume:.3f}"
+
+
+def _time_left(session: Session, done: int, budget: int) -> str:
+    """From this session's own rate, never past the deadline."""
+    here = [row for row in session.search.rows if row.finished_at > session.started_at]
+    if not here:
+        return ""
+    left = (budget - done) * (time.time() - session.started_at) / len(here)
+    if session.search.deadline is not None:
+        left = min(left, max(0.0, session.search.deadline - time.time()))
+    return f", about {_clock(left)} left"
+
+
+def _panel(session: Session) -> Group:
+    budget = session.search.config.search.trials
+    done = len({row.trial for row in list(session.search.rows)})
+    bar = ProgressBar(total=budget, completed=done, width=60)
+    return Group(bar, *(Text(line) for line in summary_lines(session)))
+
+
+def _print_lines(session: Session, stop: threading.Event) -> None:
+    """One line per finished trial, for logs."""
+    shown = 0
+    while True:
+        last = stop.wait(0.5)
+        rows = list(session.search.rows)
+        for row in rows[shown:]:
+            figures = ", ".join(
+                f"{o} {row.metrics[o]:.4g}"
+                for o in session.search.config.objectives
+                if o in row.metrics
+            )
+            budget = session.search.config.search.trials
+            print(
+                f"trial {row.trial} ({len(rows)} of {budget}) {row.origin} {row.state}: "
+                + (figures or row.reason or ""),
+                file=sys.stderr,
+                flush=True,
+            )
+        shown = len(rows)
+        if last:
+            return
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
