@@ -133,7 +133,9 @@ class CausalLM(nn.Module):
         for name, weight in self.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 # Depth adds 2 * layers terms to the stream; GPT-2 keeps its variance this way.
-                nn.init.normal_(weight, std=weight.shape[1] ** -0.5 / (2 * len(design.layers)) ** 0.5)
+                nn.init.normal_(
+                    weight, std=weight.shape[1] ** -0.5 / (2 * len(design.layers)) ** 0.5
+                )
 
     def forward(
         self, tokens: Tensor, caches: list[KVCache] | None = None, *, last_only: bool = False

@@ -26,7 +26,7 @@ CODE, CONFIG, WEIGHTS = "model.py", "config.json", "model.safetensors"
 CONFIG_FORMAT = 1
 OWN_PACKAGES = ("evaluator", "search_space")
 
-HEAD = '''"""A language model with searched attention, in one file; needs torch and safetensors only.
+HEAD = '''"""A searched language model in one file; needs torch and safetensors only.
 
     from model import load
     model = load()                       # reads config.json and model.safetensors beside this file

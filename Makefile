@@ -1,0 +1,37 @@
+# Two commands for a fresh machine that has Python 3.11 or newer and make.
+#   make quickstart   set everything up and run a real search of about three minutes
+#   make test         set everything up and check everything
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup quickstart test lint nightly benchmarks clean
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "attnas needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch .venv/ready
+
+quickstart: setup
+	$(BIN)/attnas search configs/quickstart.yaml
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+benchmarks: setup
+	$(BIN)/python benchmarks/kernels.py --write
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/process_spread.py
+
+clean:
+	rm -rf .venv build dist
