@@ -94,6 +94,18 @@ class Search:
         stored = self.writer.append(row)
         if stored is not None:
             self._take_in(stored)
+        self._stop_after_errors()
+
+    def collect(self) -> None:
+        """Take in what workers left in the run's inbox, whether they reported it yet or not."""
+        self._empty_inbox()
+        self._stop_after_errors()
+
+    def _empty_inbox(self) -> None:
+        for row in self.writer.absorb_inbox():
+            self._take_in(row)
+
+    def _stop_after_errors(self) -> None:
         if len(self._errors) >= ERRORS_IN_A_ROW:
             raise SearchFailed(
                 f"{ERRORS_IN_A_ROW} trials in a row ended in an error; the first was: "
@@ -101,8 +113,12 @@ class Search:
             )
 
     def lost(self, trial: Trial, reason: str, worker: str) -> None:
-        """A worker died with this trial; it is tried again a few times."""
-        _, since = self.running.get(trial.trial, (trial, time.time()))
+        """A worker died with this trial; unless it left a result, it is tried again a few times."""
+        self._empty_inbox()
+        if trial.trial not in self.running:
+            self._stop_after_errors()
+            return
+        _, since = self.running[trial.trial]
         fields = trial.row_fields()
         self.finish(
             TrialRow.from_plain(

@@ -27,12 +27,13 @@ def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> Tri
                 {name: weight.contiguous() for name, weight in measurement.weights.items()},
                 weights_path(run, trial.trial, trial.attempt),
             )
+        return row_of(trial, measurement, worker, started)
     except Exception as error:
         log = run / "logs" / f"trial-{trial.trial}-{trial.attempt}.log"
         log.write_text(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        measurement = Measurement("failed", f"{reason} (traceback in logs/{log.name})")
-    return row_of(trial, measurement, worker, started)
+        failed = Measurement("failed", f"{reason} (traceback in logs/{log.name})")
+    return row_of(trial, failed, worker, started)
 
 
 def row_of(trial: Trial, found: Measurement, worker: str, started: float) -> TrialRow:

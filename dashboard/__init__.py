@@ -1,0 +1,1 @@
+"""Looking at runs: a Streamlit dashboard that needs neither torch nor Ray."""

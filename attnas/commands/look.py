@@ -24,6 +24,7 @@ from results import (
     interval,
     read_run,
 )
+from results.schema import FIXED_COLUMNS
 from search_space import Design, in_words
 
 RUNS = Path("runs")
@@ -97,7 +98,7 @@ def print_front(path: Path, where: str | None = None) -> None:
     run = read_run(path)
     objectives = run.objectives
     report = _designs(run, where)
-    console = Console(highlight=False)
+    console = _wide_console()
     if report.empty:
         console.print(f"{path} has no complete trial yet")
         return
@@ -107,29 +108,35 @@ def print_front(path: Path, where: str | None = None) -> None:
     shown = report[report["on_front"] | near | preset].sort_values(
         [objectives[0].column], ascending=objectives[0].direction == "min"
     )
-    columns = _columns(report, objectives)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    console.print(_front_table(shown, near, _columns(report, objectives), noise))
+    for line in _remarks(run, report, objectives, noise):
+        console.print(line, soft_wrap=True)
+
+
+def _front_table(shown: pd.DataFrame, near: pd.Series, columns: list[str], noise: Noise) -> Table:
+    """One line per design; columns that say nothing here are left out."""
+    twins = {int(row["trial"]): row["same_as"] for _, row in shown.iterrows() if row["same_as"]}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     table.add_column("trial", justify="right")
-    table.add_column("design (pattern query:KV heads)", overflow="fold")
+    table.add_column("design", overflow="fold", min_width=14)
     for column in columns:
         table.add_column(_heading(column), justify="right", no_wrap=True)
-    table.add_column("origin", overflow="fold")
-    table.add_column("same as", overflow="fold")
-    for _, row in shown.iterrows():
-        mark = "◆" if row["knee"] else "●" if row["on_front"] else "~" if near[row.name] else ""
-        same = ", ".join(str(t) for t in row["same_as"]) if row["same_as"] else ""
+    if twins:
+        table.add_column("same as", overflow="fold")
+    for index, row in shown.iterrows():
+        mark = "◆" if row["knee"] else "●" if row["on_front"] else "~" if near.at[index] else ""
+        design = in_words(Design.from_json(row["design"]))
+        named = [o.removeprefix("preset:") for o in row["origin"].split(", ") if "preset:" in o]
+        same = ", ".join(str(trial) for trial in twins.get(int(row["trial"]), []))
         table.add_row(
             mark,
             str(row["trial"]),
-            in_words(Design.from_json(row["design"])),
+            f"{', '.join(named)}: {design}" if named else design,
             *(_cell(row, column, noise) for column in columns),
-            row["origin"].replace("preset:", "").replace("strategy:", ""),
-            same,
+            *([same] if twins else []),
         )
-    console.print(table)
-    for line in _remarks(run, report, objectives, noise):
-        console.print(line, soft_wrap=True)
+    return table
 
 
 def show_trial(name: str, trial: int, as_json: bool) -> None:
@@ -148,7 +155,7 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
         plain = {
             "trial": trial,
             "state": row["state"],
-            "reason": row["reason"],
+            "reason": row["reason"] if pd.notna(row["reason"]) else None,
             "origin": row["origin"],
             "seed": int(row["seed"]),
             "metrics": metrics,
@@ -157,7 +164,7 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
         print(json.dumps(plain, indent=2))
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    reason = f": {row['reason']}" if row["reason"] else ""
+    reason = f": {row['reason']}" if pd.notna(row["reason"]) else ""
     console.print(f"trial {trial} of {run.path}, {row['origin']}, {row['state']}{reason}")
     console.print(f"width {design.width}, {design.depth} layers, context {design.context}")
     for index, layer in enumerate(design.layers):
@@ -220,11 +227,18 @@ def _cell(row: pd.Series, column: str, noise: Noise) -> str:
     if "bytes" in column:
         return _bytes(float(value))
     if float(value).is_integer() and abs(value) >= 10:
-        return f"{int(value):,}"
+        return _count(float(value))
     bounds = interval(row, column, noise)
     if bounds is None or bounds[0] == bounds[1]:
         return f"{value:.3f}"
-    return f"{value:.3f} ±{(bounds[1] - bounds[0]) / 2:.3f}"
+    return f"{value:.3f} ±{(bounds[1] - bounds[0]) / 2:.2f}"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.4g}{unit}"
+    return f"{value:.0f}"
 
 
 def _bytes(value: float) -> str:
@@ -240,7 +254,8 @@ def _remarks(
     """What the marks mean, how the noise is known, what can't be said."""
     lines = [
         "◆ knee of the front, ● on the front, ~ dominated but within noise of the front; "
-        "± is half a 95% interval; ratios are to dense multi-head attention."
+        "± is half a 95% interval; prefill and decode are ratios to dense multi-head attention; "
+        "a layer is its pattern and query:KV heads."
     ]
     trained = [o.column for o in objectives if o.column in noise.seed_sd]
     if trained:
@@ -266,12 +281,16 @@ def _remarks(
     return lines
 
 
+def _wide_console() -> Console:
+    """The terminal, or lines long enough for a table where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=132)
+
+
 def _failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:
     bad = frame[frame["state"] != "complete"]
     return [(int(row["trial"]), str(row["state"]), str(row["reason"])) for _, row in bad.iterrows()]
 
 
 def _metric_columns(frame: pd.DataFrame) -> list[str]:
-    from results.schema import FIXED_COLUMNS
-
     return [str(c) for c in frame.columns if c not in FIXED_COLUMNS]

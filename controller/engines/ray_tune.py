@@ -73,7 +73,7 @@ class _SearchAsSearcher(Searcher):
         self.stopped_by: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its type
-        if self._search.done:
+        if self._search.done or self.stopped_by is not None:
             return Searcher.FINISHED
         if self._workers is not None and len(self._out) >= self._workers:
             return None
@@ -90,7 +90,7 @@ class _SearchAsSearcher(Searcher):
         row = (result or {}).get("row")
         if isinstance(row, str) and not error:
             self._guarded(lambda: self._search.finish(TrialRow.from_json(row)))
-            self._guarded(self._search.writer.absorb_inbox)  # the same row: only tidies up
+            self._guarded(self._search.collect)  # removes the file; others may have left theirs
         else:
             self._guarded(lambda: self._search.lost(trial, "the worker died", trial_id))
 

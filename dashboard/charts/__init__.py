@@ -1,0 +1,17 @@
+"""Charts: a data frame in, an Altair chart out. What is live or selectable is drawn here."""
+
+from dashboard.charts.cache import cache_curve_chart
+from dashboard.charts.curves import hypervolume_chart, latency_chart, learning_chart
+from dashboard.charts.layers import layer_strip
+from dashboard.charts.pareto import pareto_chart
+from dashboard.charts.pattern import pattern_chart
+
+__all__ = [
+    "cache_curve_chart",
+    "hypervolume_chart",
+    "latency_chart",
+    "layer_strip",
+    "learning_chart",
+    "pareto_chart",
+    "pattern_chart",
+]

@@ -1,0 +1,81 @@
+"""Live: parts of a page that draw themselves again while a run's driver is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.heartbeat import Heartbeat, duration, read_heartbeat
+from dashboard.messages import show_unreadable
+from results import RunError
+
+REFRESH = 2.0  # seconds, while the driver is alive
+WATCH = 10.0  # seconds, to notice that a driver started
+
+
+def refreshing(path: Path, draw: Callable[[], None]) -> None:
+    """Draw, and again every two seconds while the driver is alive, keeping what is selected."""
+    live = read_heartbeat(path).live
+
+    @st.fragment(run_every=REFRESH if live else None)
+    def part() -> None:
+        try:
+            draw()
+        except RunError as error:
+            show_unreadable(error)
+        if live and not read_heartbeat(path).live:
+            st.rerun()
+
+    part()
+
+
+def status_panel(path: Path) -> None:
+    """The run's state in the sidebar; starts the pages' refreshing when a driver appears."""
+    live = read_heartbeat(path).live
+
+    @st.fragment(run_every=REFRESH if live else WATCH)
+    def part() -> None:
+        beat = read_heartbeat(path)
+        show_heartbeat(beat)
+        if beat.live != live:
+            st.rerun()
+
+    part()
+
+
+def show_heartbeat(beat: Heartbeat) -> None:
+    """State, progress against the budget, and what the workers are at."""
+    st.badge(*_badge(beat))
+    done, budget = beat.trials_done, beat.trials_budget
+    if done is not None:
+        of = f" of {budget:,}" if budget else ""
+        share = beat.share_done
+        if share is None:
+            st.text(f"{done:,} trials done")
+        else:
+            st.progress(share, text=f"{done:,}{of} trials done")
+    if beat.state == "silent" and beat.age is not None:
+        st.caption(
+            f"The driver has not reported for {duration(beat.age)}. If it was killed, "
+            "`attnas resume` goes on and repeats nothing that finished."
+        )
+    if not beat.live:
+        return
+    if beat.seconds_left is not None:
+        st.caption(f"{duration(beat.seconds_left)} left until the deadline")
+    for running in beat.running[:12]:
+        number = "A trial" if running.trial is None else f"Trial {running.trial}"
+        since = "" if running.seconds is None else f", {duration(running.seconds)}"
+        st.text(f"{number}: {running.origin[:40] or 'unknown'}{since}")
+
+
+def _badge(beat: Heartbeat) -> tuple[str]:
+    return {
+        "live": (":material/sensors: Live",),
+        "finished": (":material/check: Finished",),
+        "stopped": (":material/pause: Stopped",),
+        "silent": (":material/warning: Driver silent",),
+        "unknown": (":material/help: No driver has reported",),
+    }[beat.state]

@@ -1,0 +1,87 @@
+"""Trials: one trial's figures with their noise, and the curves it left."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from dashboard.loading import Loaded
+from dashboard.quantities import Quantity, quantity
+from results import interval
+from results.schema import FIXED_COLUMNS
+
+RATIO = re.compile(r"^(?P<phase>.+?)_(?P<tokens>\d+)_ratio$")
+
+
+def metric_columns(frame: pd.DataFrame) -> list[str]:
+    """The metrics of a run that have a value; bounds of intervals are not metrics."""
+    names = [str(c) for c in frame.columns if c not in FIXED_COLUMNS]
+    bounds = {f"{name}{end}" for name in names for end in ("_low", "_high")}
+    return [
+        name
+        for name in names
+        if name not in bounds
+        and pd.api.types.is_numeric_dtype(frame[name])
+        and frame[name].notna().any()
+    ]
+
+
+def quantities(loaded: Loaded) -> dict[str, Quantity]:
+    """Every quantity that an axis may show: the objectives first."""
+    objectives = loaded.run.objectives
+    columns = [o.column for o in objectives]
+    columns += [c for c in metric_columns(loaded.report) if c not in columns and c != "seeds"]
+    return {c: quantity(c, loaded.report, objectives) for c in columns if c in loaded.report}
+
+
+def metric_table(loaded: Loaded, trial: int) -> pd.DataFrame:
+    """What is known of a trial's design: the mean over its seeds, and the 95% interval."""
+    row = loaded.design_of(trial)
+    row = loaded.row_of(trial) if row is None else row
+    rows = []
+    objectives = [o.column for o in loaded.run.objectives]
+    others = [c for c in metric_columns(loaded.frame) if c not in objectives]
+    for column in [*objectives, *others]:
+        if row is None or column not in row.index or pd.isna(row[column]):
+            continue
+        q = quantity(column, pd.DataFrame({column: [row[column]]}), loaded.run.objectives)
+        bounds = interval(row, column, loaded.noise) if "seeds" in row.index else None
+        value, text = q.parts(float(row[column]), bounds)
+        rows.append((q.title, value, text or ("unknown" if bounds is None else "exact")))
+    return pd.DataFrame(rows, columns=["Metric", "Value", "95% interval"])
+
+
+def latency_ratios(loaded: Loaded, trial: int) -> pd.DataFrame:
+    """Each measured phase and length as a ratio to the reference, with its interval."""
+    row = loaded.design_of(trial)
+    row = loaded.row_of(trial) if row is None else row
+    rows = []
+    for column in metric_columns(loaded.frame):
+        match = RATIO.match(column)
+        if row is None or match is None or pd.isna(row.get(column)):
+            continue
+        value, low, high = (
+            float(row.get(f"{column}{end}", "nan")) for end in ("", "_low", "_high")
+        )
+        known = low == low and high == high
+        text = f"{value:.2f}" + (f" ({low:.2f} to {high:.2f})" if known else "")
+        what = f"{match['phase'].capitalize()}, {int(match['tokens']):,} tokens"
+        rows.append((what, value, low, high, text))
+    return pd.DataFrame(rows, columns=["what", "ratio", "low", "high", "text"])
+
+
+def learning_curves(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:
+    """The curves of every trial of some designs, given as name by design key."""
+    rows = loaded.run.rows.select(
+        ["trial", "key", "rung", "curve_tokens", "curve_loss"]
+    ).to_pandas()
+    parts = []
+    for name, key in named.items():
+        for row in rows[rows["key"] == key].sort_values("rung").itertuples():
+            part = pd.DataFrame({"tokens": row.curve_tokens, "loss": row.curve_loss})
+            parts.append(part.assign(line=f"trial {row.trial}", design=name))
+    if not parts:
+        return pd.DataFrame(columns=["tokens", "loss", "line", "design"])
+    curve = pd.concat(parts, ignore_index=True)
+    return curve.drop_duplicates(["design", "line", "tokens"], keep="last")
