@@ -35,7 +35,7 @@ Address = Annotated[
 
 @app.command()
 def init(
-    task: Annotated[str, typer.Argument(metavar="[TASK]", help="The task to start from.")] = "lm",
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task to start from.")] = "lm",
     to: Annotated[Path, typer.Option(help="The file to write.")] = Path("attnas.yaml"),
 ) -> None:
     """Write a starter configuration, commented. Example: attnas init --to my.yaml"""
@@ -127,7 +127,7 @@ def export(
 
 @app.command()
 def dashboard(
-    runs: Annotated[Path, typer.Argument(metavar="[RUNS]", help="The folder of runs.")] = Path(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="The folder of runs.")] = Path(
         "runs"
     ),
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 8501,

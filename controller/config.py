@@ -106,11 +106,12 @@ class RunConfig(BaseModel):
     @field_validator("limits", "objectives")
     @classmethod
     def _known_columns(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """Columns that the grid and the task give; what depends on a faulty part is not judged."""
+        """Columns that the grid and the task give; timed ones are not judged on a faulty grid."""
         measuring, task = info.data.get("measuring"), info.data.get("task")
-        before = measuring.columns() if measuring else []
-        after = task.columns() if task and info.field_name == "objectives" else []
-        judged = {name for name in given if measuring and (task or name.startswith(TIMED))}
+        before = (measuring or GridConfig()).columns()
+        every_task = TaskConfig.model_validate(DEFAULT_TASK)
+        after = (task or every_task).columns() if info.field_name == "objectives" else []
+        judged = {name for name in given if measuring or not name.startswith(TIMED)}
         what = "column" if info.field_name == "objectives" else "column known before training"
         wrong: list[tuple[tuple[str | int, ...], str]] = [
             ((name,), _unknown(what, name, before + after))

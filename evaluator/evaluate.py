@@ -72,6 +72,7 @@ class Evaluator:
     reference: Design
     device: str = "cpu"
     _reference_model: CausalLM | None = None
+    _lock: DeviceLock | None = None
 
     def evaluate(self, design: Design, seed: int) -> Measurement:
         """The whole life of a trial. Every failure is a result with its reason."""
@@ -85,7 +86,7 @@ class Evaluator:
             return _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
 
     def _evaluate(self, design: Design, seed: int, found: Measurement) -> Measurement:
-        lock, config = DeviceLock(self.device), self.config
+        lock, config = self._shared_lock(), self.config
         found.metrics.update(counted_costs(design, self.task.vocabulary, config.measuring))
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
@@ -112,6 +113,12 @@ class Evaluator:
         found.metrics.update(score(model, self.task, lock.shared))
         found.weights.update(model.state_dict())
         return found
+
+    def _shared_lock(self) -> DeviceLock:
+        """One for all trials: each lock keeps two files open."""
+        if self._lock is None:
+            self._lock = DeviceLock(self.device)
+        return self._lock
 
     def _shared_reference(self) -> CausalLM:
         if self._reference_model is None:
@@ -147,7 +154,11 @@ def _ended(found: Measurement, state: State, reason: str) -> Measurement:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "not enough memory" in str(error).lower()
+    """PyTorch's CPU allocator raises a plain RuntimeError, worded differently on each system."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "can't allocate memory" in text or "not enough memory" in text
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """Moves: from designs of a space to others, legal by construction.
 
 Beside single layers, moves take contiguous segments of layers, one axis of all layers at once, and
-what the layers share: on layered spaces this is worth two to three times the trials (facts.md
-section 10). A design from outside the space is first taken to its nearest design inside.
+what the layers share: on layered spaces good designs differ in such pieces more than in one layer.
+A design from outside the space is first taken to its nearest design inside.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ probability 1 / (ways to reach the same design). Constraints are then met by bou
 which keeps the rest uniform.
 
 Structured: a frame, uniformly; then a plan that says which layers are alike. On layered spaces
-such designs are where good ones are found (homogeneous random designs alone beat every library
-optimizer on the GPT benchmarks, facts.md section 10).
+such designs are where good ones are found: on the GPT spaces of HW-GPT-Bench (Sukthanker et al.
+2024, arXiv:2405.10299), random designs with all layers alike beat general-purpose optimizers.
 """
 
 from __future__ import annotations

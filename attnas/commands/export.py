@@ -66,7 +66,8 @@ def picked(run: Run, pick: str) -> pd.Series:
     if pick == "knee":
         trial = int(report.loc[report["knee"], "trial"].iloc[0])
     elif pick.startswith("best:"):
-        trial = int(report.loc[best(report, _objective(run, pick[5:])), "trial"])  # pyright: ignore[reportArgumentType]
+        index = best(report, _objective(run, pick[5:]))
+        trial = int(report["trial"].to_dict()[index])
     else:
         raise UsageError(f"--pick is knee, best:COLUMN or a trial's number, but got {pick!r}")
     return complete[complete["trial"] == trial].iloc[-1]
