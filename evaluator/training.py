@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from evaluator.model import CausalLM
-from evaluator.tasks import IGNORED, Tally, Task
+from evaluator.tasks import IGNORED, Batch, Tally, Task
 
 
 class TrainingConfig(BaseModel):
@@ -68,8 +69,8 @@ def train(
             total = 0.0
             for index, (part, share) in enumerate(zip(task.parts, shares, strict=True)):
                 batch = task.shifted(index, part.train_batch(seed, step))
-                logits = model(batch.tokens)  # (B, T, V)
-                loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+                logits, targets = answers(model, batch)
+                loss = F.cross_entropy(logits, targets)
                 (share * loss).backward()
                 total += share * loss.item()
                 tokens += batch.tokens.numel()
@@ -107,13 +108,18 @@ def score(model: CausalLM, task: Task, guard: StepGuard = nullcontext) -> dict[s
         for raw in part.held_out():
             batch = task.shifted(index, raw)
             with guard(), torch.no_grad():
-                logits = model(batch.tokens).flatten(0, 1)  # (B * T, V)
-            targets = batch.targets.flatten()
+                logits, targets = answers(model, batch)
             nats += F.cross_entropy(logits, targets, reduction="sum").item()
-            correct += int(((logits.argmax(-1) == targets) & (targets != IGNORED)).sum())
-            count += int((targets != IGNORED).sum())
+            correct += int((logits.argmax(-1) == targets).sum())
+            count += len(targets)
         metrics |= part.scores(Tally(nats, correct, count))
     return {"accuracy": task.accuracy(metrics)} | metrics
+
+
+def answers(model: CausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) and targets (N,) of the N positions that count; the others cost no logits."""
+    counts = batch.targets != IGNORED  # (B, T)
+    return model.lm_head(model.model(batch.tokens, None)[counts]), batch.targets[counts]
 
 
 def _groups(model: CausalLM, config: TrainingConfig) -> list[dict[str, object]]:

@@ -37,10 +37,10 @@ PRESETS = {
         ),
         Preset(
             "gqa",
-            "grouped-query attention: four query heads share each KV head",
+            "grouped-query attention: four query heads share each KV head (two of fewer than eight)",
             "Ainslie et al. 2023, arXiv:2305.13245; Llama 3 uses 4:1",
             lambda heads, dim, context: LayerDesign(
-                Heads.grouped(heads, kv=_quarter(heads), dim=dim)
+                Heads.grouped(heads, kv=_grouped(heads), dim=dim)
             ),
         ),
         Preset(
@@ -54,7 +54,7 @@ PRESETS = {
             "grouped-query attention over a window of an eighth of the context",
             "Mistral 7B, Jiang et al. 2023, arXiv:2310.06825 (window 4096 of 32768)",
             lambda heads, dim, context: LayerDesign(
-                Heads.grouped(heads, kv=_quarter(heads), dim=dim),
+                Heads.grouped(heads, kv=_grouped(heads), dim=dim),
                 SlidingWindow(max(1, context // 8)) if context >= 8 else Dense(),
             ),
         ),
@@ -69,6 +69,7 @@ def preset(name: str, *, width: int, depth: int, context: int, heads: int, dim: 
     return PRESETS[name].build(width=width, depth=depth, context=context, heads=heads, dim=dim)
 
 
-def _quarter(heads: int) -> int:
-    """A quarter of the heads where that divides them, else the nearest divisor below."""
-    return max(n for n in range(1, max(1, heads // 4) + 1) if heads % n == 0)
+def _grouped(heads: int) -> int:
+    """KV heads of a grouped layer: a quarter of the query heads, half where there are few."""
+    wanted = heads // 4 if heads >= 8 else max(1, heads // 2)
+    return max(n for n in range(1, wanted + 1) if heads % n == 0)
