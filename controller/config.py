@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,6 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from controller.strategies import STRATEGIES
@@ -52,26 +52,31 @@ class SearchConfig(BaseModel):
     presets: tuple[str, ...] = Field(
         default=tuple(PRESETS), description="hand-designed baselines, trained first"
     )
+    finalists: int = Field(
+        default=4, ge=0, description="last trials: designs of the front under a fresh seed"
+    )
     preset_seeds: int = Field(
         default=2, ge=1, le=20, description="trainings of each preset; two or more show the noise"
     )
 
-    @model_validator(mode="after")
-    def _known_names(self) -> SearchConfig:
-        wrong = [
-            ((field, *place), _unknown(what, name, known))
-            for field, place, what, name, known in (
-                ("strategy", (), "strategy", self.strategy, list(STRATEGIES)),
-                *(
-                    ("presets", (i,), "preset", name, list(PRESETS))
-                    for i, name in enumerate(self.presets)
-                ),
-            )
-            if name not in known
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise located_error([((), _unknown("strategy", name, list(STRATEGIES)))])
+        return name
+
+    @field_validator("presets")
+    @classmethod
+    def _known_presets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        wrong: list[tuple[tuple[int, ...], str]] = [
+            ((index,), _unknown("preset", name, list(PRESETS)))
+            for index, name in enumerate(names)
+            if name not in PRESETS
         ]
         if wrong:
             raise located_error(wrong)
-        return self
+        return names
 
 
 class EngineConfig(BaseModel):
@@ -98,6 +103,7 @@ class RunConfig(BaseModel):
     objectives: dict[str, Literal["min", "max"]] = Field(
         default={"accuracy": "max", "prefill_2048_ratio": "min", "kv_cache_bytes": "min"},
         description="two to four columns with their directions",
+        validate_default=True,  # the grid may lack the default's columns
     )
     search: SearchConfig = SearchConfig()
     engine: EngineConfig = EngineConfig()
@@ -155,26 +161,29 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     for override in overrides or []:
         document = apply_override(document, override)
     config = validate(RunConfig, document)
-    if problem := _context_problem(config):
-        raise ConfigError([document.problem(("measuring",), problem)])
+    if problems := list(_context_problems(config)):
+        raise ConfigError([document.problem((part,), problem) for part, problem in problems])
     return config
 
 
-def _context_problem(config: RunConfig) -> str | None:
-    """The grid must fit into every design's context."""
+def _context_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """The grid and the task's sequences must fit into every design's context."""
     contexts = [
         int(v)
         for axis in Space.from_config(config.space).model_axes
         if axis.name == "context"
         for v in axis.values
     ]
-    if config.measuring.longest > min(contexts):
-        return (
-            f"measuring at {config.measuring.longest} tokens needs a context at least that long, "
-            f"but the space has designs of context {min(contexts)}; raise `context` or measure "
-            f"at shorter lengths"
-        )
-    return None
+    for part, what, length, fix in (
+        ("measuring", "measuring at", config.measuring.longest, "measure at shorter lengths"),
+        ("task", "training on sequences of", config.task.longest, "make them shorter"),
+    ):
+        if length > min(contexts):
+            yield (
+                part,
+                f"{what} {length} tokens needs a context at least that long, but the space has "
+                f"designs of context {min(contexts)}; raise `context` or {fix}",
+            )
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

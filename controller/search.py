@@ -1,8 +1,9 @@
 """Search: which trial next, and what its result means. A plain state machine; knows no engine.
 
 Presets go first, each under several seeds, so that the noise is known; then the strategy's
-proposals with a share of random ones between them. Everything that goes out or comes back is in
-the run's log before it is acted upon, so replaying the log rebuilds this object exactly.
+proposals with a share of random ones between them; last, designs of the front again under fresh
+seeds. Everything that goes out or comes back is in the run's log before it is acted upon, so
+replaying the log rebuilds this object exactly.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from controller.config import RunConfig
 from controller.strategies import STRATEGIES
 from controller.strategies.random_search import RandomSearch
-from results import Ask, RunWriter, TrialRow, parse_objectives
+from results import Ask, RunWriter, TrialRow, by_design, non_dominated, parse_objectives
 from search_space import Design, Space
 
 LOST_RETRIES = 2  # a worker's death is not the design's fault
@@ -62,6 +65,7 @@ class Search:
         self.running: dict[int, tuple[Trial, float]] = {}  # by trial, with the start, unix seconds
         self._handed_out = 0
         self._proposed = 0
+        self._seeds: Counter[str] = Counter()  # trainings handed out, by key
         self._logged: set[tuple[int, int]] = set()
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
@@ -80,7 +84,7 @@ class Search:
         else:
             proposal = self._proposal()
             if proposal is None:
-                self.exhausted = True
+                self.exhausted = not self.running  # a result may still give a finalist
                 return None
             design, origin, seed = proposal
             trial = Trial(self._handed_out, 0, seed, design, origin)
@@ -145,18 +149,39 @@ class Search:
         return Counter(row.state for row in self.rows)
 
     def _proposal(self) -> tuple[Design, str, int] | None:
-        """The next new design, who proposed it, and its seed."""
+        """The next design, where it comes from, and its seed."""
+        search = self.config.search
         if self._handed_out < len(self._baselines):
             return self._baselines[self._handed_out]
-        search = self.config.search
-        turn_random = int((self._proposed + 1) * search.random_share) > int(
-            self._proposed * search.random_share
-        )
-        design = self._random.ask() if turn_random else self._strategy.ask()
-        if design is None:
+        if self._handed_out < search.trials - search.finalists:
+            turn_random = int((self._proposed + 1) * search.random_share) > int(
+                self._proposed * search.random_share
+            )
+            design = self._random.ask() if turn_random else self._strategy.ask()
+            if design is not None:
+                origin = "random" if turn_random else f"strategy:{search.strategy}"
+                return design, origin, search.seed
+        return self._finalist() if search.finalists else None
+
+    def _finalist(self) -> tuple[Design, str, int] | None:
+        """A design of the front under its next seed: the one with the fewest seeds so far.
+
+        One seed may have been lucky, and presets alone don't show how much seeds matter to what
+        the search prefers.
+        """
+        complete = [row for row in self.rows if row.state == "complete"]
+        if not complete:
             return None
-        origin = "random" if turn_random else f"strategy:{search.strategy}"
-        return design, origin, search.seed
+        names = ("key", "seed", "state", "trial", "origin")
+        frame = pd.DataFrame(
+            {**{name: getattr(row, name) for name in names}, **row.metrics} for row in complete
+        )
+        objectives = parse_objectives(self.config.objectives)
+        designs = by_design(frame, objectives)
+        front = designs.loc[non_dominated(designs, objectives), "key"]
+        key = min(front, key=lambda key: self._seeds[key])
+        design = next(Design.from_json(row.design) for row in complete if row.key == key)
+        return design, "finalist", self.config.search.seed + self._seeds[key]
 
     def _log_ask(self, trial: Trial) -> None:
         ask = self.writer.ask(
@@ -174,7 +199,8 @@ class Search:
         self._logged.add((ask.trial, ask.attempt))
         if ask.attempt == 0:
             self._handed_out += 1
-            self._proposed += not ask.origin.startswith("preset:")
+            self._seeds[ask.key] += 1
+            self._proposed += ask.origin == "random" or ask.origin.startswith("strategy:")
             self._random.handed_out(design)
             self._strategy.handed_out(design)
 

@@ -42,6 +42,7 @@ def metric_table(loaded: Loaded, trial: int) -> pd.DataFrame:
     rows = []
     objectives = [o.column for o in loaded.run.objectives]
     others = [c for c in metric_columns(loaded.frame) if c not in objectives]
+    others.sort(key=lambda c: (c.endswith("_ms"), not c.endswith("_ratio")))  # ratios travel
     for column in [*objectives, *others]:
         if row is None or column not in row.index or pd.isna(row[column]):
             continue

@@ -37,7 +37,7 @@ PRESETS = {
         ),
         Preset(
             "gqa",
-            "grouped-query attention: four query heads share each KV head (two of fewer than eight)",
+            "grouped-query attention: four query heads share a KV head (two of fewer than eight)",
             "Ainslie et al. 2023, arXiv:2305.13245; Llama 3 uses 4:1",
             lambda heads, dim, context: LayerDesign(
                 Heads.grouped(heads, kv=_grouped(heads), dim=dim)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -243,12 +243,17 @@ log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def note(text): os.write(log, (text + "\\n").encode())
 def say(text): print(text, flush=True)
 """
-HOLD = LOCK_USER + """
+HOLD = (
+    LOCK_USER
+    + """
 with getattr(lock, sys.argv[2])():
     say("in")
     sys.stdin.readline()
 """
-TRAIN = LOCK_USER + """
+)
+TRAIN = (
+    LOCK_USER
+    + """
 say("in")
 while not (folder / "stop").exists():
     with lock.shared():
@@ -256,7 +261,10 @@ while not (folder / "stop").exists():
         sum(range(20_000))
         note("step out")
 """
-MEASURE = LOCK_USER + """
+)
+MEASURE = (
+    LOCK_USER
+    + """
 for _ in range(25):
     with lock.alone():
         note("measure in")
@@ -264,6 +272,7 @@ for _ in range(25):
         note("measure out")
 (folder / "stop").touch()
 """
+)
 
 
 @contextmanager
@@ -273,10 +282,14 @@ def process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
     try:
-        with child:
-            yield child
+        yield child
     finally:
         child.kill()
+        child.wait()
+        for end in (child.stdin, child.stdout):
+            if end is not None:
+                with suppress(BrokenPipeError):
+                    end.close()
 
 
 def pipe(of: IO[str] | None) -> IO[str]:
@@ -301,32 +314,13 @@ def test_training_steps_share_the_device(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("held", ["shared", "alone"])
 def test_a_killed_holder_frees_the_device(tmp_path: Path, held: str) -> None:
-    with process(HOLD, tmp_path, held) as holder, process(HOLD, tmp_path, "alone") as waiting:
-        if held == "shared":
-            wait_until_in(holder)
+    with process(HOLD, tmp_path, held) as holder:
+        wait_until_in(holder)
+        with process(HOLD, tmp_path, "alone") as waiting:
             os.kill(holder.pid, signal.SIGKILL)
             wait_until_in(waiting)
-        else:  # both want it alone, in whatever order they come
-            first = holder if _has_it(holder, waiting) else waiting
-            second = waiting if first is holder else holder
-            os.kill(first.pid, signal.SIGKILL)
-            wait_until_in(second)
-            waiting = second
-        pipe(waiting.stdin).write("leave\n")
-        assert waiting.wait(30) == 0
-
-
-def _has_it(one: subprocess.Popen[str], other: subprocess.Popen[str]) -> bool:
-    """Whether the first of the two came in first; waits until one did."""
-    import selectors
-
-    with selectors.DefaultSelector() as selector:
-        for child in (one, other):
-            selector.register(pipe(child.stdout), selectors.EVENT_READ, child)
-        ready = [key.data for key, _ in selector.select(timeout=30)]
-    assert len(ready) == 1  # never both
-    wait_until_in(ready[0])
-    return ready[0] is one
+            pipe(waiting.stdin).write("leave\n")
+            assert waiting.wait(30) == 0
 
 
 def test_measuring_excludes_training_and_is_not_starved_by_it(tmp_path: Path) -> None:
@@ -383,5 +377,3 @@ def test_the_folder_of_locks_must_belong_to_this_user_alone(
     folder.chmod(0o755)
     with pytest.raises(PermissionError, match="must belong to you alone"):
         private_folder()
-
-

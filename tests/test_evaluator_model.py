@@ -144,9 +144,7 @@ def test_pieces_around_the_window_make_no_difference(pieces: list[int]) -> None:
     torch.manual_seed(0)
     model = CausalLM(MIXED, VOCABULARY).eval()
     tokens = torch.randint(VOCABULARY, (2, 32))
-    torch.testing.assert_close(
-        decoded(model, tokens, pieces, 32), model(tokens), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(decoded(model, tokens, pieces, 32), model(tokens), atol=1e-4, rtol=0)
 
 
 @torch.no_grad()

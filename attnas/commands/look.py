@@ -168,7 +168,7 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
     console.print(f"trial {trial} of {run.path}, {row['origin']}, {row['state']}{reason}")
     console.print(f"width {design.width}, {design.depth} layers, context {design.context}")
     for index, layer in enumerate(design.layers):
-        console.print(f"  layer {index}: {layer.describe()}")
+        console.print(f"  layer {index + 1}: {layer.describe()}")
     noise = estimate_noise(frame)
     counted = row.copy()
     counted["seeds"] = 1

@@ -87,12 +87,15 @@ def best_first(points: Points) -> list[int]:
 
 
 def crowding_distance(points: Points) -> Points:
-    """Mean side of the box that a point's neighbours span, scaled; infinite at the extremes."""
+    """Sides of the box that a point's neighbours span, scaled and added; infinite at extremes.
+
+    An objective in which all points agree says nothing and adds nothing.
+    """
     distance = np.zeros(len(points))
     for values in points.T:
         order = np.argsort(values, kind="stable")
         spread = values[order[-1]] - values[order[0]]
-        distance[order[[0, -1]]] = np.inf
         if spread > 0:
+            distance[order[[0, -1]]] = np.inf
             distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / spread
     return distance

@@ -30,6 +30,11 @@ class TaskConfig(BaseModel):
             raise ValueError("a task needs at least one part; add `recall: {}` or `lm: {}`")
         return self
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence of any part."""
+        return max(part.length for part in (self.recall, self.lm) if part is not None)
+
     def columns(self) -> list[str]:
         """The metrics that scoring a model gives."""
         lm = ["accuracy_lm", "bits_per_byte"] if self.lm is not None else []

@@ -46,6 +46,11 @@ class RecallConfig(BaseModel):
             )
         return self
 
+    @property
+    def length(self) -> int:
+        """Tokens of a sequence."""
+        return 2 * self.pairs + self.filler + 2 * self.queries
+
 
 @dataclass(frozen=True, slots=True)
 class Recall:

@@ -1,0 +1,22 @@
+"""What all tests share: a device lock of their own, so that a search on this machine goes on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_device_lock() -> Iterator[None]:
+    """Locks live in the temporary folder; child processes inherit this one."""
+    before = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="at-") as folder:  # short: sockets live below it
+        os.environ["TMPDIR"] = folder
+        tempfile.tempdir = str(Path(folder))
+        yield
+        os.environ["TMPDIR"] = before
+        tempfile.tempdir = before

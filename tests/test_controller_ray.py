@@ -1,0 +1,207 @@
+"""The Ray Tune engine: two workers, a killed one, and an end without loss when the store fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from controller import RunConfig, Search, Session, Trial, start
+from controller.engines import ray_environment
+from controller.worker import weights_path
+from evaluator.device_lock import DeviceLock
+from results import RunWriter, TrialRow, load, read_run, write_result
+from search_space import Space
+
+
+def tiny_config(**parts: Any) -> RunConfig:
+    layer = {
+        "query_heads": 2,
+        "kv_heads": {"choice": [1, 2], "place": "per-layer"},
+        "head_dim": 8,
+        "pattern": {"choice": ["dense", {"sliding-window": {"window": 8}}], "place": "per-layer"},
+    }
+    recall = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8}
+    return RunConfig.model_validate(
+        {
+            "space": {"width": 16, "depth": 2, "context": 32, "layer": layer},
+            "task": {"recall": recall | {"held_out": 64}},
+            "training": {"steps": 2},
+            "measuring": {
+                "prefill": [24],
+                "decode": [24],
+                "repeat": {"least": 6, "most": 6, "seconds": 0.05},
+            },
+            "objectives": {"accuracy": "max", "kv_cache_bytes": "min"},
+            "search": {"trials": 8, "preset_seeds": 1, "finalists": 0},
+            "engine": {"name": "ray", "workers": 2},
+        }
+        | parts
+    )
+
+
+def workers_in_a_trial() -> list[psutil.Process]:
+    """Processes below this one in which Ray runs a trial of ours at this instant."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if "Trainable.train" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def run_with(path: Path, config: RunConfig, act: Callable[[list[psutil.Process]], None]) -> Session:
+    """A search whose first trials wait for the device until two workers are in one, then `act`."""
+
+    def hold_the_device(stop: threading.Event) -> None:
+        with DeviceLock("cpu").alone():
+            give_up = time.monotonic() + 60
+            while len(workers := workers_in_a_trial()) < 2:
+                if stop.wait(0.05) or time.monotonic() > give_up:
+                    return
+            act(workers)
+
+    @contextmanager
+    def watch(session: Session) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=hold_the_device, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    return start(config, "", path, watch, None)
+
+
+@pytest.mark.slow
+def test_two_workers_finish_a_search_with_every_row_once(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    pids: list[int] = []
+    session = run_with(path, tiny_config(), lambda found: pids.extend(p.pid for p in found))
+    assert (session.phase, session.search.done) == ("finished", True)
+    rows = load(path)
+    assert sorted(rows["trial"]) == list(range(8))
+    assert set(rows["state"]) == {"complete"}
+    workers = {f"{os.uname().nodename}:{pid}" for pid in pids}
+    assert len(workers) == 2
+    assert workers <= set(rows["worker"])
+    assert rows["data"].nunique() == 1
+    assert all(weights_path(path, trial).is_file() for trial in rows["trial"])
+    assert list((path / "inbox").iterdir()) == []
+    assert read_run(path).pending == []
+
+
+@pytest.mark.slow
+def test_a_trial_whose_worker_is_killed_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    session = run_with(path, tiny_config(), lambda found: found[0].kill())
+    assert session.phase == "finished"
+    rows = load(path)
+    lost = rows[rows["state"] == "lost"]
+    assert list(lost["reason"]) == ["the worker died"]
+    assert list(lost["attempt"]) == [0]
+    again = rows[(rows["trial"] == lost["trial"].iloc[0]) & (rows["attempt"] == 1)]
+    assert list(again["state"]) == ["complete"]
+    assert list(again["key"]) == list(lost["key"])
+    assert sorted(rows[rows["state"] == "complete"]["trial"]) == list(range(8))
+    assert read_run(path).pending == []
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Iterator[tuple[Any, Search]]:
+    """Tune's view of a search, driven by hand: no cluster is started."""
+    ray_environment.prepare(None)
+    from controller.engines.ray_tune import _SearchAsSearcher
+
+    config = tiny_config()
+    writer = RunWriter.create(
+        tmp_path / "run",
+        config=config.to_plain(),
+        config_text="",
+        objectives=config.objectives,
+        provenance={},
+        name="run",
+    )
+    with writer:
+        search = Search(Space.from_config(config.space), config, writer)
+        yield _SearchAsSearcher(search, workers=2, local=True), search
+
+
+def result(trial: Trial, state: str = "complete") -> TrialRow:
+    return TrialRow.from_plain(
+        trial.row_fields()
+        | {"state": state, "worker": "w", "started_at": time.time(), "finished_at": time.time()}
+        | {"reason": None if state == "complete" else "an error", "metrics": {}}
+    )
+
+
+def report(searcher: Any, name: str, row: TrialRow) -> None:
+    searcher.on_trial_complete(name, {"row": row.to_json()})
+
+
+def trial_of(search: Search, number: int) -> Trial:
+    return search.running[number][0]
+
+
+def test_no_more_trials_go_out_than_there_are_workers(driven: tuple[Any, Search]) -> None:
+    searcher, search = driven
+    assert [searcher.suggest(name)["trial"] for name in "ab"] == [0, 1]
+    assert searcher.suggest("c") is None
+    report(searcher, "a", result(trial_of(search, 0)))
+    assert searcher.suggest("c")["trial"] == 2
+
+
+def test_two_workers_that_finish_together_end_both_their_trials(
+    driven: tuple[Any, Search],
+) -> None:
+    """The first report empties the inbox of both; the second must not wait for ever."""
+    searcher, search = driven
+    for name in "ab":
+        searcher.suggest(name)
+    rows = [result(trial_of(search, number)) for number in (0, 1)]
+    for row in rows:
+        write_result(search.writer.path, row)
+    for name, row in zip("ab", rows, strict=True):
+        report(searcher, name, row)
+    assert search.running == {}
+    assert search.states() == Counter(complete=2)
+
+
+def test_a_dead_worker_is_a_lost_trial_that_goes_out_again(driven: tuple[Any, Search]) -> None:
+    searcher, search = driven
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", None, error=True)
+    assert search.states() == Counter(lost=1)
+    again = searcher.suggest("b")
+    assert (again["trial"], again["attempt"]) == (0, 1)
+
+
+def test_too_many_errors_end_the_search_and_are_told(driven: tuple[Any, Search]) -> None:
+    searcher, search = driven
+    for number in range(5):
+        searcher.suggest(f"t{number}")
+        report(searcher, f"t{number}", result(trial_of(search, number), "failed"))
+    assert searcher.suggest("t5") == "FINISHED"
+    assert str(searcher.stopped_by).startswith("5 trials in a row ended in an error")
+
+
+def test_a_result_that_cannot_be_stored_ends_the_search(driven: tuple[Any, Search]) -> None:
+    """A row that does not repeat its ask is refused by the store; Tune must not wait for it."""
+    searcher, search = driven
+    searcher.suggest("a")
+    wrong = result(trial_of(search, 0)).to_plain() | {"origin": "elsewhere"}
+    report(searcher, "a", TrialRow.from_plain(wrong))
+    assert "must repeat its ask" in str(searcher.stopped_by)
+    assert searcher.suggest("b") == "FINISHED"

@@ -1,0 +1,346 @@
+"""Training follows its seed, divergence is a result, and a trial ends in one of its outcomes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from evaluator import CausalLM, EvaluationConfig, Evaluator, Task, TaskConfig, TrainingConfig
+from evaluator.tasks import Batch, Recall, Tally
+from evaluator.training import learning_rate, score, train
+from search_space import AnyPattern, Dense, Design, Heads, LayerDesign, SlidingWindow, counts
+
+RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
+GRID = {
+    "prefill": [24],
+    "decode": [32],
+    "repeat": {"least": 6, "most": 6, "seconds": 0.05},
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def a_design(pattern: AnyPattern | None = None, *, width: int = 16, depth: int = 1) -> Design:
+    layer = LayerDesign(Heads(2, 1, 8), pattern or Dense())
+    return Design(width, 32, (layer,) * depth)
+
+
+def recall_task(**fields: Any) -> Task:
+    return Task.load(TaskConfig.model_validate({"recall": RECALL | fields}))
+
+
+def trained(seed: int, task: Task | None = None, **settings: Any) -> tuple[CausalLM, Any]:
+    torch.manual_seed(seed)
+    task = task or recall_task()
+    model = CausalLM(a_design(), task.vocabulary)
+    config = TrainingConfig.model_validate({"steps": 12, "log_every": 5} | settings)
+    return model, train(model, task, config, seed)
+
+
+def test_a_seed_gives_the_same_numbers_and_another_does_not() -> None:
+    (one, first), (two, second), (_, third) = (trained(seed) for seed in (1, 1, 2))
+    assert first.curve == second.curve != third.curve
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, two.state_dict()[name])
+
+
+IN_A_FRESH_PROCESS = """
+import hashlib, json, sys, torch
+from evaluator import CausalLM, Task, TaskConfig, TrainingConfig
+from evaluator.training import score, train
+from search_space import Design
+torch.set_num_threads(1)
+given = json.loads(sys.argv[1])
+task = Task.load(TaskConfig.model_validate(given["task"]))
+torch.manual_seed(5)
+model = CausalLM(Design.from_json(given["design"]), task.vocabulary)
+run = train(model, task, TrainingConfig(steps=8), seed=5)
+weights = b"".join(weight.numpy().tobytes() for weight in model.state_dict().values())
+batches = b"".join(part.train_batch(5, 3).tokens.numpy().tobytes() for part in task.parts)
+print(json.dumps({
+    "weights": hashlib.sha256(weights).hexdigest(),
+    "batches": hashlib.sha256(batches).hexdigest(),
+    "fingerprint": task.fingerprint,
+    "curve": run.curve,
+    "scores": score(model, task),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_two_fresh_processes_train_bit_for_bit_alike() -> None:
+    task = {"recall": RECALL, "lm": {"text": "prose", "length": 32, "batch": 4, "held_out": 8}}
+    given = json.dumps({"task": task, "design": a_design(SlidingWindow(8)).to_json()})
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", IN_A_FRESH_PROCESS, given],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert outputs[0] == outputs[1]
+    here = Task.load(TaskConfig.model_validate(task))
+    assert json.loads(outputs[0])["fingerprint"] == here.fingerprint
+
+
+def test_the_curve_counts_tokens_and_ends_with_the_last_step() -> None:
+    task = recall_task()
+    _, run = trained(0, task)
+    per_step = task.tokens_per_step()
+    assert [tokens for tokens, _ in run.curve] == [per_step * n for n in (1, 6, 11, 12)]
+    assert run.diverged is None
+
+
+def test_training_lowers_the_loss() -> None:
+    _, run = trained(0, steps=60, learning_rate=1e-2)
+    assert run.curve[-1][1] < 0.8 * run.curve[0][1]
+
+
+def test_each_step_runs_inside_the_guard() -> None:
+    entered, inside = 0, False
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        nonlocal entered, inside
+        assert not inside
+        entered, inside = entered + 1, True
+        yield
+        inside = False
+
+    task = recall_task()
+    model = CausalLM(a_design(), task.vocabulary)
+    train(model, task, TrainingConfig(steps=7), 0, guard)
+    assert entered == 7
+    score(model, task, guard)
+    assert entered == 7 + len(list(task.parts[0].held_out()))
+
+
+def test_matrices_decay_by_the_rate_and_the_decay() -> None:
+    """A token that never occurs has no gradient, so its embedding only decays."""
+    task = recall_task()
+    model = CausalLM(a_design(), task.vocabulary + 1)
+    before = model.model.embed_tokens.weight[-1].clone()
+    train(model, task, TrainingConfig(steps=3, warmup=0, weight_decay=0.5, learning_rate=0.1), 0)
+    rates = [
+        learning_rate(TrainingConfig(steps=3, warmup=0, learning_rate=0.1), i) for i in (0, 1, 2)
+    ]
+    shrunk = math.prod(1 - 0.5 * rate for rate in rates)
+    torch.testing.assert_close(model.model.embed_tokens.weight[-1], before * shrunk)
+
+
+def test_gains_do_not_decay() -> None:
+    """With no gradient to speak of, a decay of 1 empties the matrices and leaves the gains."""
+    task = recall_task()
+    torch.manual_seed(0)
+    model = CausalLM(a_design(), task.vocabulary)
+    config = TrainingConfig(steps=1, warmup=0, weight_decay=1.0, learning_rate=1.0)
+    train(model, task, config, 0)
+    gains = [weight for name, weight in model.named_parameters() if "norm" in name]
+    for gain in gains:  # Adam's first step is the rate's sign, whatever the gradient's size
+        moved = (gain.detach() - 1).abs()
+        assert bool(((moved < 1e-6) | ((moved - 1).abs() < 1e-3)).all())
+
+
+@pytest.mark.parametrize(("steps", "warm"), [(100, 10), (7, 1), (1, 1)])
+def test_the_schedule_rises_to_the_peak_and_falls_to_a_tenth(steps: int, warm: int) -> None:
+    config = TrainingConfig(steps=steps, learning_rate=0.5)
+    rates = [learning_rate(config, step) for step in range(steps)]
+    assert rates[0] == pytest.approx(0.5 / warm)
+    assert rates[warm - 1] == max(rates) == pytest.approx(0.5)
+    assert rates[warm:] == sorted(rates[warm:], reverse=True)
+    assert learning_rate(config, steps) == pytest.approx(0.05 if steps > warm else 0.5)
+    assert min(rates[warm:], default=0.5) >= 0.05
+
+
+def test_a_schedule_may_be_all_warm_up_or_none() -> None:
+    config = TrainingConfig(steps=4, warmup=1, learning_rate=0.4)
+    assert [learning_rate(config, i) for i in range(4)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert learning_rate(TrainingConfig(steps=4, warmup=0, learning_rate=0.4), 0) == 0.4
+
+
+@pytest.mark.parametrize("poison", [math.inf, math.nan, 1e38], ids=str)
+def test_divergence_is_a_result_that_names_the_step(poison: float) -> None:
+    task = recall_task()
+    model = CausalLM(a_design(), task.vocabulary)
+    with torch.no_grad():
+        model.lm_head.weight.fill_(poison)
+    run = train(model, task, TrainingConfig(steps=5), 0)
+    assert run.diverged is not None
+    assert run.diverged.startswith("the loss was ")
+    assert run.diverged.endswith("at step 0 of 5")
+    assert run.curve == []
+
+
+def accuracies(pattern: AnyPattern) -> dict[str, float]:
+    task = recall_task(filler=8, batch=64, held_out=512)
+    torch.manual_seed(0)
+    model = CausalLM(a_design(pattern, width=32, depth=2), task.vocabulary)
+    train(model, task, TrainingConfig(steps=250, learning_rate=1e-2), 0)
+    return score(model, task)
+
+
+@pytest.mark.slow
+def test_a_design_that_sees_only_its_neighbourhood_does_not_recall() -> None:
+    """Two layers of window 4 see six tokens back; the pairs are more than eight away."""
+    assert accuracies(Dense())["accuracy_recall"] > 0.95
+    assert accuracies(SlidingWindow(4))["accuracy_recall"] < 0.1
+
+
+def evaluator(task: Task | None = None, **settings: Any) -> Evaluator:
+    config = {"training": {"steps": 3, "log_every": 1}, "measuring": GRID} | settings
+    return Evaluator(EvaluationConfig.model_validate(config), task or recall_task(), a_design())
+
+
+def test_a_complete_trial_has_every_number_and_its_origin() -> None:
+    made = evaluator()
+    found = made.evaluate(a_design(SlidingWindow(8)), seed=3)
+    assert (found.state, found.reason) == ("complete", None)
+    scores = {"accuracy", "accuracy_recall", "recall_right"}
+    seconds = {"measure_seconds", "train_seconds"}
+    assert set(found.metrics) == {*made.config.measuring.columns(), *scores, *seconds}
+    assert all(math.isfinite(value) for value in found.metrics.values())
+    assert len(found.curve) == 3
+    assert found.provenance == {
+        "device": "cpu",
+        "threads": 1,
+        "dtype": "float32",
+        "torch": torch.__version__,
+        "kernels": "plain-pytorch",
+        "data": made.task.fingerprint,
+    }
+    model = CausalLM(a_design(SlidingWindow(8)), made.task.vocabulary)
+    model.load_state_dict(found.weights)
+    assert score(model, made.task)["accuracy"] == found.metrics["accuracy"]
+
+
+def test_what_was_learned_does_not_depend_on_the_trials_before() -> None:
+    alone = evaluator().evaluate(a_design(), seed=4)
+    made = evaluator()
+    made.evaluate(a_design(SlidingWindow(4)), seed=1)
+    after = made.evaluate(a_design(), seed=4)
+    assert alone.curve == after.curve
+    assert alone.metrics["accuracy"] == after.metrics["accuracy"]
+
+
+def test_a_limit_on_a_count_ends_a_trial_before_anything_is_built_or_timed() -> None:
+    limits = {"kv_cache_bytes": {"max": 100}}
+    found = evaluator(limits=limits).evaluate(a_design(), seed=0)
+    size = counts.kv_cache_bytes(a_design(), 32)
+    assert found.state == "infeasible"
+    assert found.reason == f"kv_cache_bytes is {size:,.6g}, above the limit of 100"
+    assert set(found.metrics) == {"parameters", "kv_cache_bytes", "prefill_flops", "decode_flops"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [({"max": 1e-9}, "above the limit"), ({"min": 1e9}, "below the limit")]
+)
+def test_a_limit_on_a_latency_ends_a_trial_before_training(
+    limit: dict[str, float], words: str
+) -> None:
+    found = evaluator(limits={"prefill_24_ms": limit}).evaluate(a_design(), seed=0)
+    assert found.state == "infeasible"
+    assert found.reason is not None
+    assert found.reason.startswith("prefill_24_ms is ")
+    assert words in found.reason
+    assert "peak_train_bytes" in found.metrics
+    assert "train_seconds" not in found.metrics
+    assert (found.curve, found.weights) == ([], {})
+
+
+def test_a_limit_that_is_met_exactly_is_not_broken() -> None:
+    size = counts.kv_cache_bytes(a_design(), 32)
+    limits = {"kv_cache_bytes": {"min": size, "max": size}}
+    assert evaluator(limits=limits).evaluate(a_design(), seed=0).state == "complete"
+
+
+def test_a_limit_needs_a_bound() -> None:
+    with pytest.raises(ValueError, match="a limit needs `min` or `max`; add one"):
+        evaluator(limits={"parameters": {}})
+
+
+def test_out_of_memory_is_infeasible_and_says_so() -> None:
+    """Two petabytes of query weights: the allocator refuses them at once."""
+    huge = Design(8, 32, (LayerDesign(Heads(1, 1, 1 << 46)),))
+    found = evaluator().evaluate(huge, seed=0)
+    assert found.state == "infeasible"
+    assert found.reason is not None
+    assert found.reason.startswith("out of memory: ")
+    assert "\n" not in found.reason
+    assert "train_seconds" not in found.metrics
+    assert found.provenance["device"] == "cpu"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A part whose batches are recall's, but for one tensor."""
+
+    recall: Recall
+    broken: Tensor
+    name: str = "recall"
+    weight: float = 1.0
+    symbols: int = 9
+    fingerprint: str = "broken"
+
+    def train_batch(self, seed: int, step: int) -> Batch:
+        batch = self.recall.train_batch(seed, step)
+        return batch if step < 2 else batch._replace(targets=self.broken)
+
+    def held_out(self) -> Iterator[Batch]:
+        return self.recall.held_out()
+
+    def scores(self, tally: Tally) -> dict[str, float]:
+        return self.recall.scores(tally)
+
+
+def broken_task(targets: Tensor) -> Task:
+    recall = recall_task().parts[0]
+    assert isinstance(recall, Recall)
+    return Task((Broken(recall, targets),))
+
+
+def test_a_trial_that_diverges_keeps_its_costs_and_its_curve() -> None:
+    nothing_counts = torch.full((8, 10), -100)  # the mean of no losses is not a number
+    found = evaluator(broken_task(nothing_counts)).evaluate(a_design(), seed=0)
+    assert found.state == "diverged"
+    assert found.reason == "the loss was nan and the gradient norm 0 at step 2 of 3"
+    assert len(found.curve) == 2
+    assert "prefill_24_ratio" in found.metrics
+    assert "train_seconds" in found.metrics
+    assert "accuracy" not in found.metrics
+    assert found.weights == {}
+
+
+def test_an_error_in_code_is_not_taken_for_a_result() -> None:
+    with pytest.raises(IndexError, match="out of bounds"):
+        evaluator(broken_task(torch.full((8, 10), 500))).evaluate(a_design(), seed=0)
+
+
+def test_many_trials_leave_no_files_open() -> None:
+    made = evaluator()
+    made.evaluate(a_design(), seed=0)
+    before = len(os.listdir("/proc/self/fd"))
+    for seed in range(3):
+        made.evaluate(a_design(), seed)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_trial_uses_the_threads_of_its_configuration() -> None:
+    evaluator(threads=2).evaluate(a_design(), seed=0)
+    assert torch.get_num_threads() == 2
