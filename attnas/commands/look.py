@@ -272,7 +272,7 @@ def _remarks(
         lines.append(f"{unsettled} of {len(frame)} trials have a latency that did not settle.")
     for _, state, reason in _failures(frame)[:3]:
         lines.append(f"One trial was {state}: {reason}")
-    random = int((report["origin"] == "random").sum())
+    random = int(report["origin"].str.split(", ").map(lambda origins: "random" in origins).sum())
     if random < FEW_RANDOM:
         lines.append(
             f"{len(report)} designs, {random} of them random, prove nothing about the search "
