@@ -12,7 +12,12 @@ from dashboard.loading import Loaded
 from dashboard.origins import source
 from dashboard.trials import metric_table
 
-NAMED = {"searched": "found by the search", "random": "sampled at random", "preset": "a preset"}
+NAMED = {
+    "searched": "found by the search",
+    "random": "sampled at random",
+    "preset": "a preset",
+    "again": "a design of the front, trained again under a fresh seed",
+}
 
 
 def trial_card(loaded: Loaded, trial: int, design_page: StreamlitPage | None) -> None:

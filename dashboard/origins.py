@@ -1,8 +1,8 @@
-"""Origins: where a design came from, in the three words that the charts use."""
+"""Origins: where a design came from, in the words that the charts use."""
 
 from __future__ import annotations
 
-SEARCHED, RANDOM, PRESET = "searched", "random", "preset"
+SEARCHED, RANDOM, PRESET, AGAIN = "searched", "random", "preset", "again"
 
 
 def source(origin: str) -> str:
@@ -10,7 +10,10 @@ def source(origin: str) -> str:
     origins = origin.split(", ")
     if any(part.startswith("preset:") for part in origins):
         return PRESET
-    return RANDOM if "random" in origins else SEARCHED
+    if "random" in origins:
+        return RANDOM
+    # A finalist is a design of the front under another seed: nobody proposed it anew.
+    return AGAIN if origins == ["finalist"] else SEARCHED
 
 
 def preset_name(origin: str) -> str:
