@@ -92,7 +92,7 @@ def front(
     as_json: AsJson = False,
 ) -> None:
     """The Pareto table, with intervals and baselines. Example: attnas front runs/lm"""
-    from attnas.commands.look import show_front
+    from attnas.commands.front import show_front
 
     show_front(run, where, as_json)
 

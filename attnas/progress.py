@@ -106,8 +106,8 @@ def _panel(session: Session) -> Group:
 
 
 def _print_lines(session: Session, stop: threading.Event) -> None:
-    """One line per finished trial, for logs."""
-    shown = 0
+    """One line per finished trial, for logs; a resumed run's earlier ones are not repeated."""
+    shown = sum(row.finished_at < session.started_at for row in list(session.search.rows))
     while True:
         last = stop.wait(0.5)
         rows = list(session.search.rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from attnas.commands.look import print_front
+from attnas.commands.front import print_front
 from attnas.failures import UsageError
 from attnas.progress import watching
 from controller import Session, load_config, resume, start

@@ -1,0 +1,46 @@
+"""Figures: a run's values as people read them, each with its interval in sensible digits."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from results import Noise, interval
+from results.schema import FIXED_COLUMNS
+
+
+def cell(row: pd.Series, column: str, noise: Noise) -> str:
+    """A value with its 95% interval, in sensible digits."""
+    value = row[column]
+    if pd.isna(value):
+        return "-"
+    if "bytes" in column:
+        return _bytes(float(value))
+    if float(value).is_integer() and abs(value) >= 10:
+        return _count(float(value))
+    bounds = interval(row, column, noise)
+    if bounds is None or bounds[0] == bounds[1]:
+        return f"{value:.3f}"
+    return f"{value:.3f} ±{(bounds[1] - bounds[0]) / 2:.2f}"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.4g}{unit}"
+    return f"{value:.0f}"
+
+
+def _bytes(value: float) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.0f} B"
+
+
+def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:
+    bad = frame[frame["state"] != "complete"]
+    return [(int(row["trial"]), str(row["state"]), str(row["reason"])) for _, row in bad.iterrows()]
+
+
+def metric_columns(frame: pd.DataFrame) -> list[str]:
+    return [str(c) for c in frame.columns if c not in FIXED_COLUMNS]

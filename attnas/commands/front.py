@@ -1,0 +1,197 @@
+"""front: the Pareto table with intervals, baselines, and what noise lets one say of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Hashable
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from attnas.commands.figures import cell, failures, metric_columns
+from attnas.failures import UsageError
+from results import (
+    Noise,
+    Objective,
+    Run,
+    RunError,
+    best,
+    distinguishable,
+    estimate_noise,
+    find_run,
+    front_report,
+    read_run,
+)
+from search_space import Design, in_words
+
+RUNS = Path("runs")
+FEW_RANDOM = 20  # random designs below which nothing is said about search against random
+
+
+def show_front(name: str, where: str | None, as_json: bool) -> None:
+    """The Pareto table of a run."""
+    path = find_run(name, RUNS)
+    if not as_json:
+        print_front(path, where)
+        return
+    run = read_run(path)
+    report = _designs(run, where)
+    keep = report[report["on_front"] | report["within_noise_of_front"].fillna(False)]
+    rows = json.loads(keep.to_json(orient="records"))
+    for row in rows:
+        row["design"] = json.loads(row["design"])
+    print(
+        json.dumps(
+            {
+                "run": str(path),
+                "objectives": {o.column: o.direction for o in run.objectives},
+                "designs": rows,
+            },
+            indent=2,
+        )
+    )
+
+
+def print_front(path: Path, where: str | None = None) -> None:
+    """Front, designs within noise of it, and every preset; then what the figures can't say."""
+    run = read_run(path)
+    objectives = run.objectives
+    report = _designs(run, where)
+    console = _wide_console()
+    if report.empty:
+        console.print(f"{path} has no complete trial yet")
+        return
+    noise = estimate_noise(run.frame())
+    near = report["within_noise_of_front"].fillna(False).astype(bool)
+    preset = report["origin"].str.contains("preset:")
+    shown = report[report["on_front"] | near | preset].sort_values(
+        [objectives[0].column], ascending=objectives[0].direction == "min"
+    )
+    console.print(_front_table(shown, near, objectives, noise))
+    for line in _remarks(run, report, objectives, noise):
+        console.print(line, soft_wrap=True)
+
+
+def _front_table(
+    shown: pd.DataFrame, near: pd.Series, objectives: tuple[Objective, ...], noise: Noise
+) -> Table:
+    """One line per design; columns that say nothing here are left out."""
+    columns = _columns(shown, objectives)
+    tied = {o.column: _within_noise_of_best(shown, o, noise) for o in objectives}
+    twins = {int(row["trial"]): row["same_as"] for _, row in shown.iterrows() if row["same_as"]}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("")
+    table.add_column("trial", justify="right")
+    table.add_column("design", overflow="fold", min_width=14)
+    for column in columns:
+        table.add_column(_heading(column), justify="right", no_wrap=True)
+    if twins:
+        table.add_column("same as", overflow="fold")
+    for index, row in shown.iterrows():
+        mark = "◆" if row["knee"] else "●" if row["on_front"] else "~" if near.at[index] else ""
+        design = in_words(Design.from_json(row["design"]))
+        named = [o.removeprefix("preset:") for o in row["origin"].split(", ") if "preset:" in o]
+        same = ", ".join(str(trial) for trial in twins.get(int(row["trial"]), []))
+        table.add_row(
+            mark,
+            str(row["trial"]),
+            f"{', '.join(named)}: {design}" if named else design,
+            *(
+                cell(row, column, noise) + (" ≈" if index in tied.get(column, ()) else "")
+                for column in columns
+            ),
+            *([same] if twins else []),
+        )
+    return table
+
+
+def _within_noise_of_best(shown: pd.DataFrame, objective: Objective, noise: Noise) -> set[Hashable]:
+    """Rows that can't be told from the best value shown; none where only equal values can't."""
+    rows = dict(shown.iterrows())
+    top = rows[best(shown, objective)]
+    tied = {i for i, row in rows.items() if distinguishable(row, top, objective, noise) is False}
+    values = {rows[index][objective.column] for index in tied}
+    return tied if len(values) > 1 else set()
+
+
+def _designs(run: Run, where: str | None) -> pd.DataFrame:
+    """The front report over the rows that `where` allows; the front is that of what is kept."""
+    frame = run.frame()
+    if where is not None:
+        if not re.fullmatch(r"[\w\s.<>=!&|()+*/-]+", where) or "__" in where:
+            raise UsageError(
+                f'--where compares columns with numbers, such as "kv_cache_bytes < 2e6", '
+                f"but got {where!r}"
+            )
+        try:
+            frame = frame.query(where)
+        except Exception as error:
+            names = ", ".join(metric_columns(frame))
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"--where {where!r}: {reason}; the columns are {names}") from error
+    if not (frame["state"] == "complete").any():
+        if where is not None:
+            raise RunError(f"no complete trial of {run.path} meets {where!r}")
+        return pd.DataFrame()
+    return front_report(frame, run.objectives)
+
+
+def _columns(report: pd.DataFrame, objectives: tuple[Objective, ...]) -> list[str]:
+    """The objectives, then decode ratios, cache and parameters where they are not among them."""
+    columns = [o.column for o in objectives]
+    beside = [c for c in report.columns if re.fullmatch(r"decode_\d+_ratio", str(c))]
+    for column in [*beside, "kv_cache_bytes", "parameters"]:
+        if column in report and column not in columns:
+            columns.append(str(column))
+    return columns
+
+
+def _heading(column: str) -> str:
+    cell = re.fullmatch(r"(prefill|decode)_(\d+)_ratio", column)
+    if cell:
+        length = int(cell[2])
+        return f"{cell[1]} {length // 1024}k" if length % 1024 == 0 else f"{cell[1]} {length}"
+    return {"kv_cache_bytes": "KV cache", "parameters": "params"}.get(column, column)
+
+
+def _remarks(
+    run: Run, report: pd.DataFrame, objectives: tuple[Objective, ...], noise: Noise
+) -> list[str]:
+    """What the marks mean, how the noise is known, what can't be said."""
+    lines = [
+        "◆ knee of the front, ● on the front, ~ dominated but within noise of the front, "
+        "≈ within noise of the column's best; "
+        "± is half a 95% interval; prefill and decode are ratios to dense multi-head attention; "
+        "a layer is its pattern and query:KV heads."
+    ]
+    trained = [o.column for o in objectives if o.column in noise.seed_sd]
+    if trained:
+        sd, degrees = noise.seed_sd[trained[0]]
+        lines.append(
+            f"Seeds: {trained[0]} varies by {sd:.3f} (standard deviation, {degrees} degrees of "
+            f"freedom, from designs trained under more than one seed)."
+        )
+    else:
+        lines.append("No design was trained under two seeds, so the noise of accuracy is unknown.")
+    frame = run.frame()
+    unsettled = int((frame["notes"].fillna("{}") != "{}").sum())
+    if unsettled:
+        lines.append(f"{unsettled} of {len(frame)} trials have a latency that did not settle.")
+    for _, state, reason in failures(frame)[:3]:
+        lines.append(f"One trial was {state}: {reason}")
+    random = sum("random" in origin.split(", ") for origin in report["origin"])
+    if random < FEW_RANDOM:
+        lines.append(
+            f"{len(report)} designs, {random} of them random, prove nothing about the search "
+            f"against random sampling."
+        )
+    return lines
+
+
+def _wide_console() -> Console:
+    """The terminal, or lines long enough for a table where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=132)
