@@ -38,9 +38,11 @@ def _bytes(value: float) -> str:
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:
+    """Trial, state and reason of each row that is not complete."""
     bad = frame[frame["state"] != "complete"]
     return [(int(row["trial"]), str(row["state"]), str(row["reason"])) for _, row in bad.iterrows()]
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that a run's own trials measured."""
     return [str(c) for c in frame.columns if c not in FIXED_COLUMNS]
