@@ -65,6 +65,7 @@ class Search:
         self.running: dict[int, tuple[Trial, float]] = {}  # by trial, with the start, unix seconds
         self._handed_out = 0
         self._proposed = 0
+        self._finalists = 0
         self._seeds: Counter[str] = Counter()  # trainings handed out, by key
         self._logged: set[tuple[int, int]] = set()
         self._again: list[Trial] = []  # interrupted or lost: to be run again
@@ -161,7 +162,7 @@ class Search:
             if design is not None:
                 origin = "random" if turn_random else f"strategy:{search.strategy}"
                 return design, origin, search.seed
-        return self._finalist() if search.finalists else None
+        return self._finalist() if self._finalists < search.finalists else None
 
     def _finalist(self) -> tuple[Design, str, int] | None:
         """A design of the front under its next seed: the one with the fewest seeds so far.
@@ -200,6 +201,7 @@ class Search:
         if ask.attempt == 0:
             self._handed_out += 1
             self._seeds[ask.key] += 1
+            self._finalists += ask.origin == "finalist"
             self._proposed += ask.origin == "random" or ask.origin.startswith("strategy:")
             self._random.handed_out(design)
             self._strategy.handed_out(design)

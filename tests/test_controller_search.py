@@ -246,6 +246,14 @@ def test_a_space_without_designs_left_ends_the_search(begin: Callable[..., Searc
     assert (search.exhausted, search.done) == (True, True)
 
 
+def test_an_exhausted_space_gets_no_more_finalists_than_asked_for(
+    begin: Callable[..., Search],
+) -> None:
+    search = begin(config_of(ONE_LAYER, presets=["mha"], trials=20, finalists=3))
+    assert [t.origin for t in run_out(search)].count("finalist") == 3
+    assert (search.exhausted, search.done) == (True, True)
+
+
 def test_an_ask_is_in_the_log_before_the_trial_is_out(begin: Callable[..., Search]) -> None:
     search = begin()
     trial = next_of(search)
