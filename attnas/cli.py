@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+INTERRUPTED = 130  # what a shell gives for SIGINT
+
 app = typer.Typer(
     name="attnas",
     help="Search attention designs, look at the trade-offs, export the one you choose.",
@@ -27,6 +29,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one value; may be repeated."),
+]
+Where = Annotated[
+    str | None, typer.Option(metavar="EXPR", help='Keep designs such as "kv_cache_bytes < 2e6".')
 ]
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster's address; `auto` finds the one here.")
@@ -59,11 +64,19 @@ def search(
     overrides: Overrides = None,
     address: Address = None,
     engine: Annotated[str | None, typer.Option(help="ray or serial.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and for how long; start nothing.")
+    ] = False,
 ) -> None:
     """Search; safe to stop with Ctrl-C. Example: attnas search configs/quickstart.yaml"""
+    sets = [*(overrides or []), *([f"engine.name={engine}"] if engine else [])]
+    if dry_run:
+        from attnas.commands.configs import validate_config
+
+        validate_config(config, sets, as_json=False)
+        return
     from attnas.commands.search import search_config
 
-    sets = [*(overrides or []), *([f"engine.name={engine}"] if engine else [])]
     search_config(config, name, sets, address)
 
 
@@ -86,9 +99,7 @@ def status(run: RunName, as_json: AsJson = False) -> None:
 @app.command()
 def front(
     run: RunName,
-    where: Annotated[
-        str | None, typer.Option(metavar="EXPR", help='Keep rows such as "kv_cache_bytes < 2e6".')
-    ] = None,
+    where: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """The Pareto table, with intervals and baselines. Example: attnas front runs/lm"""
@@ -114,6 +125,7 @@ def export(
     run: RunName,
     to: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
     pick: Annotated[str, typer.Option(help="knee, best:COLUMN, or a trial's number.")] = "knee",
+    where: Where = None,
     weights: Annotated[str, typer.Option(help="trained or none.")] = "trained",
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Prove that it is the model measured.")
@@ -122,7 +134,7 @@ def export(
     """Write a model that runs without attnas. Example: attnas export runs/lm --to out/"""
     from attnas.commands.export import export_run
 
-    export_run(run, pick, to, weights, check)
+    export_run(run, pick, where, to, weights, check)
 
 
 @app.command()
@@ -159,10 +171,11 @@ def main() -> None:
         _say(f"{error.format_message()} (attnas --help lists the commands)")
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; nothing that finished is lost")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         code = _explain(error)
+    if code == INTERRUPTED:
+        print("interrupted; nothing that finished is lost", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 

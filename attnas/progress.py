@@ -44,7 +44,7 @@ def watching(session: Session) -> Iterator[None]:
 def summary_lines(session: Session) -> list[str]:
     """Done, running, best so far, hypervolume, time: what people ask of a running search."""
     search, rows = session.search, list(session.search.rows)
-    done, budget = len({row.trial for row in rows}), search.config.search.trials
+    done, budget = session.done_trials, search.config.search.trials
     counted = ", ".join(f"{n} {state}" for state, n in sorted(search.states().items()))
     lines = [
         f"{done} of {budget} trials"
@@ -100,7 +100,7 @@ def _time_left(session: Session, done: int, budget: int) -> str:
 
 def _panel(session: Session) -> Group:
     budget = session.search.config.search.trials
-    done = len({row.trial for row in list(session.search.rows)})
+    done = session.done_trials
     bar = ProgressBar(total=budget, completed=done, width=60)
     return Group(bar, *(Text(line) for line in summary_lines(session)))
 
@@ -119,7 +119,7 @@ def _print_lines(session: Session, stop: threading.Event) -> None:
             )
             budget = session.search.config.search.trials
             print(
-                f"trial {row.trial} ({len(rows)} of {budget}) {row.origin} {row.state}: "
+                f"trial {row.trial} ({session.done_trials} of {budget}) {row.origin} {row.state}: "
                 + (figures or row.reason or ""),
                 file=sys.stderr,
                 flush=True,

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluator.kernels import KERNELS
+from evaluator.kernels import KERNELS, sliding_window
 from search_space import Dense, SlidingWindow
 
 HEADS, KV_HEADS, DIM = 8, 2, 64
@@ -99,6 +99,18 @@ def report(lengths: list[int], repeats: int) -> list[str]:
     return lines
 
 
+def chunk_report(repeats: int) -> list[str]:
+    """Forward and forward + backward ratios of the window kernel by its chunk length."""
+    lines = ["| rows of a chunk | forward | forward + backward |", "|---|---|---|"]
+    kept = sliding_window.CHUNK
+    for chunk in (32, 64, 128, 256):
+        sliding_window.CHUNK = chunk
+        _, forward, both = sequence_row(4096, 256, repeats)
+        lines.append(f"| {chunk} | {forward:.3f} | {both:.3f} |")
+    sliding_window.CHUNK = kept
+    return lines
+
+
 def main() -> None:
     """Print the tables, and write them to docs/kernels.md on request."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -106,8 +118,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/kernels.md")
+    parser.add_argument("--chunks", action="store_true", help="compare chunk lengths instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.chunks:
+        print("\n".join(chunk_report(options.repeats)))
+        return
     lines = report(options.lengths, options.repeats)
     print("\n".join(lines))
     if options.write:

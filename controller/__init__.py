@@ -1,12 +1,14 @@
 """Which design next, and running them: strategies, the search, its engines."""
 
 from controller.config import RunConfig, load_config
+from controller.plan import Plan, planned
 from controller.run import Session, resume, start
 from controller.search import Search, SearchFailed, Trial
 from controller.strategies import STRATEGIES, Strategy
 
 __all__ = [
     "STRATEGIES",
+    "Plan",
     "RunConfig",
     "Search",
     "SearchFailed",
@@ -14,6 +16,7 @@ __all__ = [
     "Strategy",
     "Trial",
     "load_config",
+    "planned",
     "resume",
     "start",
 ]

@@ -44,7 +44,9 @@ class SearchConfig(BaseModel):
 
     strategy: str = Field(default="evolution", description="who proposes designs")
     trials: int = Field(default=40, ge=1, description="trainings in all, presets included")
-    minutes: float | None = Field(default=None, gt=0, description="no trial starts after this")
+    minutes: float | None = Field(
+        default=None, gt=0, description="of a session; then no trial starts"
+    )
     seed: int = Field(default=0, ge=0, le=2**31, description="of proposals, data order, weights")
     random_share: float = Field(
         default=0.2, ge=0, le=1, description="share of random designs among the proposals"

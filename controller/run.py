@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import numpy as np
 
 from controller.config import RunConfig
 from controller.engines import ray_environment
@@ -22,7 +24,7 @@ from controller.engines.serial import run_serial
 from controller.search import Search
 from evaluator import Evaluator, Task
 from evaluator.tasks.mix import read_data
-from results import RunError, RunWriter, read_run
+from results import RunError, RunWriter, interpret, read_run
 from search_space import ConfigError, Design, Problem, Space
 
 HEARTBEAT_S = 2.0
@@ -38,11 +40,23 @@ class Session:
     before_s: float = 0.0  # time spent by earlier drivers of the run
     phase: str = "starting workers"
 
+    @property
+    def done_trials(self) -> int:
+        """Trials with a result; a lost one will be tried again or is not one."""
+        return len({row.trial for row in list(self.search.rows) if row.state != "lost"})
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time budget, not the number of trials, ended the session."""
+        search = self.search
+        late = search.deadline is not None and time.time() > search.deadline
+        return late and not search.exhausted and self.done_trials < search.config.search.trials
+
     def status(self) -> dict[str, Any]:
         """The heartbeat's content."""
         return {
             "state": self.phase,
-            "trials_done": sum(row.state != "lost" for row in list(self.search.rows)),
+            "trials_done": self.done_trials,
             "trials_budget": self.search.config.search.trials,
             "running": [
                 {"trial": trial.trial, "origin": trial.origin, "since": since}
@@ -62,13 +76,16 @@ def start(
     config: RunConfig, config_text: str, path: Path, watch: Watch, address: str | None
 ) -> Session:
     """A new run in `path`; returns when it is finished, drained or out of budget."""
+    _check_workers(config, address)
     data = _read_task(config)
+    Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
+    fingerprint = Task.of(config.task, data).fingerprint
     writer = RunWriter.create(
         path,
         config=config.to_plain(),
         config_text=config_text,
         objectives=dict(config.objectives),
-        provenance=provenance(),
+        provenance=provenance() | {"data": fingerprint},
         name=path.name,
     )
     with writer:
@@ -82,10 +99,18 @@ def resume(path: Path, watch: Watch, address: str | None) -> Session:
         config = RunConfig.model_validate(run.config)
     except ValueError as error:
         raise RunError(
-            f"the configuration in {path} does not suit this attnas: {str(error).splitlines()[0]}"
+            f"the configuration in {path} does not suit this attnas; resume it with the version "
+            f"that wrote it ({run.provenance.get('versions', {}).get('attnas', 'unknown')})"
         ) from error
+    _check_workers(config, address)
     data = _read_task(config)
-    spent = float((run.status or {}).get("elapsed_s", 0.0))
+    fingerprint = Task.of(config.task, data).fingerprint
+    if run.provenance.get("data", fingerprint) != fingerprint:
+        raise RunError(
+            f"the task's data changed since {path} started, so its trials would not compare; "
+            f"restore the data, or start a new search"
+        )
+    spent = interpret(run.status, time.time()).elapsed_s or 0.0
     with RunWriter.open(path) as writer:
         return _drive(writer, config, data, watch, address, before_s=spent)
 
@@ -115,7 +140,7 @@ def _drive(
     space = Space.from_config(config.space)
     reference = space.presets()["mha"]
     minutes = config.search.minutes
-    deadline = None if minutes is None else time.time() + max(0.0, 60 * minutes - before_s)
+    deadline = None if minutes is None else time.time() + 60 * minutes
     session = Session(writer.path, Search(space, config, writer, deadline), before_s=before_s)
     search = session.search
     with _heartbeat(writer, session), watch(session):
@@ -126,7 +151,7 @@ def _drive(
                 run_serial(search, evaluator, writer.path)
         elif not search.done:
             _drive_ray(session, data, reference, address)
-        session.phase = "stopped" if search.draining else "finished"
+        session.phase = "stopped" if search.draining or session.out_of_time else "finished"
     return session
 
 
@@ -146,6 +171,18 @@ def _drive_ray(
         ray_tune.stop_ray()
 
 
+def _check_workers(config: RunConfig, address: str | None) -> None:
+    """Refuse what would make every latency a measurement of the queue for the cores."""
+    if config.engine.name == "serial" and address is not None:
+        raise RunError(f"the serial engine runs here; leave out --engine serial or {address}")
+    cores, wanted = len(os.sched_getaffinity(0)), config.workers * config.threads
+    if address is None and config.engine.name == "ray" and wanted > cores:
+        raise RunError(
+            f"{config.workers} workers of {config.threads} threads need {wanted} cores, but this "
+            f"machine has {cores}; lower engine.workers or threads, or give a cluster's --address"
+        )
+
+
 def _read_task(config: RunConfig) -> dict[str, Any]:
     """The task's data, before anything is written; a sentence if there is none."""
     try:
@@ -160,11 +197,15 @@ def _heartbeat(writer: RunWriter, session: Session) -> Iterator[None]:
     stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(HEARTBEAT_S):
+        with suppress(OSError):  # advice for onlookers; a search does not end for it
             writer.heartbeat(session.status())
 
-    writer.heartbeat(session.status())
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    def keep_beating() -> None:
+        while not stop.wait(HEARTBEAT_S):
+            beat()
+
+    beat()
+    thread = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
@@ -174,7 +215,7 @@ def _heartbeat(writer: RunWriter, session: Session) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        writer.heartbeat(session.status())
+        beat()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from controller.config import RunConfig
+from controller.plan import planned_baselines
 from controller.strategies import STRATEGIES
 from controller.strategies.random_search import RandomSearch
 from results import Ask, RunWriter, TrialRow, by_design, non_dominated, parse_objectives
@@ -213,7 +214,10 @@ class Search:
         self._strategy.tell(row)
         if row.state == "failed":
             self._errors.append(row.reason or "unknown")
-        elif row.state != "lost":
+        elif row.state == "lost":
+            if row.attempt >= LOST_RETRIES:
+                self._errors.append(f"{row.reason}, {row.attempt + 1} times")
+        else:
             self._errors.clear()
         if row.state == "lost" and row.attempt < LOST_RETRIES:
             design = Design.from_json(row.design)
@@ -235,16 +239,3 @@ class Search:
                 self._take_in(event)
         self._again = [*pending.values(), *self._again]
         self._errors.clear()
-
-
-def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Design, str, int]]:
-    """Presets under each seed, with origin; a preset equal to an earlier one is left out."""
-    designs: dict[str, tuple[Design, str]] = {}
-    presets = space.presets()
-    for name in config.search.presets:
-        designs.setdefault(presets[name].key, (presets[name], f"preset:{name}"))
-    return [
-        (design, origin, config.search.seed + extra)
-        for extra in range(config.search.preset_seeds)
-        for design, origin in designs.values()
-    ]

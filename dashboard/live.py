@@ -7,9 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.heartbeat import Heartbeat, duration, read_heartbeat
+from dashboard.heartbeat import BADGES, duration
 from dashboard.messages import show_unreadable
-from results import RunError
+from results import Heartbeat, RunError, read_heartbeat
 
 REFRESH = 2.0  # seconds, while the driver is alive
 WATCH = 10.0  # seconds, to notice that a driver started
@@ -47,7 +47,7 @@ def status_panel(path: Path) -> None:
 
 def show_heartbeat(beat: Heartbeat) -> None:
     """State, progress against the budget, and what the workers are at."""
-    st.badge(*_badge(beat))
+    st.badge(BADGES[beat.state])
     done, budget = beat.trials_done, beat.trials_budget
     if done is not None:
         of = f" of {budget:,}" if budget else ""
@@ -69,13 +69,3 @@ def show_heartbeat(beat: Heartbeat) -> None:
         number = "A trial" if running.trial is None else f"Trial {running.trial}"
         since = "" if running.seconds is None else f", {duration(running.seconds)}"
         st.text(f"{number}: {running.origin[:40] or 'unknown'}{since}")
-
-
-def _badge(beat: Heartbeat) -> tuple[str]:
-    return {
-        "live": (":material/sensors: Live",),
-        "finished": (":material/check: Finished",),
-        "stopped": (":material/pause: Stopped",),
-        "silent": (":material/warning: Driver silent",),
-        "unknown": (":material/help: No driver has reported",),
-    }[beat.state]

@@ -99,7 +99,9 @@ class Evaluator:
             costs = latency_costs(model, self._shared_reference(), config.measuring)
         found.metrics.update(costs.metrics)
         found.notes.update(costs.notes)
-        found.metrics.update(memory_costs(model, config.measuring, self.task.largest_batch()))
+        with lock.shared():  # counted, not timed; but it keeps the device busy
+            shape = self.task.largest_batch()
+            found.metrics.update(memory_costs(model, config.measuring, shape))
         found.metrics["measure_seconds"] = time.perf_counter() - started - waited
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 # Standard deviation of the log ratio between fresh processes, which no loop inside one process
-# can see. Measured by benchmarks/process_spread.py.
+# can see. benchmarks/process_spread.py measures it: .012 and .026 on one machine (docs/log.md), up
+# to .038 reported from another. The larger, so that intervals err on the wide side.
 BETWEEN_PROCESSES_SD = 0.035
 SHORTEST_SAMPLE_S = 0.002  # below this, timer and scheduler are a visible part
 

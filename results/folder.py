@@ -21,6 +21,14 @@ SEGMENTS = "segments"
 JOURNALS = "journal"
 INBOX = "inbox"
 QUARANTINE = "quarantine"
+DESCRIBED: dict[str, tuple[type, ...]] = {  # what a description must have
+    "name": (str,),
+    "created_at": (int, float),
+    "attnas": (str,),
+    "objectives": (dict,),
+    "config": (dict,),
+    "provenance": (dict,),
+}
 FOLDERS = (MANIFESTS, SEGMENTS, JOURNALS, INBOX, "logs", "checkpoints")
 
 
@@ -42,14 +50,23 @@ def read_description(path: Path) -> dict[str, Any]:
     file = path / DESCRIPTION
     try:
         description = json.loads(file.read_bytes())
-        run_format, writer = int(description["format"]), description["attnas"]
     except FileNotFoundError:
         raise RunError(f"{path} holds no run: it has no {DESCRIPTION}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{file} is damaged ({error}); restore it from a backup") from error
+    if not isinstance(description, dict):
+        raise RunError(f"{file} is damaged: it describes no run; restore it from a backup")
+    run_format = description.get("format")
+    if not isinstance(run_format, int):
+        raise RunError(f"{file} is damaged: it lacks the run's format; restore it from a backup")
     if run_format > RUN_FORMAT:
         raise RunError(
-            f"{path} was written by attnas {writer} with run format {run_format}; "
-            f"this attnas reads format {RUN_FORMAT}; upgrade attnas"
+            f"{path} was written by attnas {description.get('attnas', 'unknown')} with run format "
+            f"{run_format}; this attnas reads format {RUN_FORMAT}; upgrade attnas"
+        )
+    lacking = [k for k, kinds in DESCRIBED.items() if not isinstance(description.get(k), kinds)]
+    if lacking:
+        raise RunError(
+            f"{file} is damaged: it lacks {', '.join(lacking)}; restore it from a backup"
         )
     return description

@@ -1,7 +1,8 @@
 """Noise: how far apart two designs must be before their difference means anything.
 
-Three kinds of column. *Trained* ones (accuracy, loss, bits) vary with the seed: their noise is
-the standard deviation over seeds, pooled over all designs that were trained under at least two.
+Three kinds of column. *Trained* ones (accuracy, loss, bits, shares of right answers) vary with
+the seed: their noise is the standard deviation over seeds, pooled over all designs that were
+trained under at least two.
 That assumes one variance for all designs, which is rough where some are at chance or at a
 ceiling. *Measured* ones (latency ratios) carry their own 95% interval in X_low and X_high.
 *Counts* (bytes, parameters, FLOPs) are exact. Of any other column the noise is unknown.
@@ -29,7 +30,7 @@ Bools = npt.NDArray[np.bool_]
 
 CONFIDENCE = 0.95
 EXACT_WORDS = frozenset({"bytes", "parameters", "flops", "pairs"})
-TRAINED_WORDS = frozenset({"loss", "bits"})
+TRAINED_WORDS = frozenset({"right", "loss", "bits", "perplexity", "bleu", "chrf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,12 @@ def estimates(designs: pd.DataFrame, column: str, noise: Noise) -> Estimate:
         case "unknown":
             half = np.full_like(value, np.nan)
     return Estimate(value, value - half, value + half)
+
+
+def noise_is_known(designs: pd.DataFrame, objective: Objective, noise: Noise) -> bool:
+    """Whether a difference in the objective can be judged for any of the designs."""
+    estimate = estimates(designs, objective.column, noise)
+    return bool(np.isfinite(estimate.high - estimate.low).any())
 
 
 def differ(a: Estimate, b: Estimate) -> tuple[Bools, Bools]:

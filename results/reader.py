@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from results.errors import RunError
-from results.folder import STATUS, is_run, read_description
+from results.folder import DESCRIPTION, is_run, read_description
+from results.heartbeat import read_status
 from results.journal import read_journal
 from results.manifest import read_manifest, read_segment
 from results.objectives import Objective, parse_objectives
@@ -60,9 +60,9 @@ def read_run(path: str | Path) -> Run:
         name=description["name"],
         created_at=description["created_at"],
         config=description["config"],
-        objectives=parse_objectives(description["objectives"]),
+        objectives=_objectives(path, description),
         provenance=description["provenance"],
-        status=_read_status(path),
+        status=read_status(path),
         pending=pending,
         rows=rows,
     )
@@ -99,6 +99,13 @@ def _no_such_run(path: Path) -> RunError:
     return RunError(f"there is no run {path}; {hint}")
 
 
+def _objectives(path: Path, description: dict[str, Any]) -> tuple[Objective, ...]:
+    try:
+        return parse_objectives(description["objectives"])
+    except ValueError as error:
+        raise RunError(f"{path / DESCRIPTION} is damaged: {error}") from error
+
+
 def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
     """All rows and the pending asks; tried again where a fold removed a file meanwhile."""
     for attempt in range(READ_ATTEMPTS):
@@ -115,10 +122,3 @@ def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
         tables.append(rows_to_table(rows))
         return pa.concat_tables(tables, promote_options="default"), pending_asks(records)
     raise AssertionError("unreachable")
-
-
-def _read_status(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads((path / STATUS).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from results.objectives import Objective
 from results.schema import FIXED_COLUMNS
 
 Bools = npt.NDArray[np.bool_]
+Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are of interest
 
 
 def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
@@ -22,6 +23,8 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
     Trials count that are complete and have every objective. Bounds (X_low, X_high) are averaged,
     not narrowed: the seeds of one design may share one measurement.
     """
+    missing = [o.column for o in objectives if o.column not in frame]
+    frame = frame.assign(**dict.fromkeys(missing, np.nan))
     frame = frame[is_comparable(frame, objectives)]
     metrics = [
         str(c)
@@ -42,7 +45,9 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
     return designs.join(means).sort_values("trial").rename_axis("key").reset_index()
 
 
-def front_report(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
+def front_report(
+    frame: pd.DataFrame, objectives: Sequence[Objective], keep: Keep | None = None
+) -> pd.DataFrame:
     """The designs of a run, best informed choice of one made easy. Beside `by_design`'s columns:
 
     - `on_front`: nothing dominates the point estimates;
@@ -51,9 +56,14 @@ def front_report(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.Dat
     - `same_as`: for a front design, the trials of front designs that differ from it by no more
       than noise in every objective; None where the noise is unknown;
     - `knee`: the front's knee.
+
+    With `keep`, the front is that of the designs kept. Means and noise still come from all rows:
+    a condition on single rows would keep the lucky seeds of a design and drop the others.
     """
     noise = estimate_noise(frame)
     designs = by_design(frame, objectives)
+    if keep is not None:
+        designs = designs[keep(designs)].reset_index(drop=True)
     designs["on_front"] = non_dominated(designs, objectives)
     on_front = designs["on_front"].to_numpy(dtype=bool)
     columns = [estimates(designs, o.column, noise) for o in objectives]

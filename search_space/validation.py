@@ -44,9 +44,13 @@ _LENGTHS = {"too_short": ("min_length", "at least"), "too_long": ("max_length", 
 
 
 def validate(model: type[Model], document: Document) -> Model:
-    """The document as a `model`; raises ConfigError with all mistakes, each with its line."""
+    """The document as a `model`; raises ConfigError with all mistakes, each with its line.
+
+    Validators see a context here, which they don't when a stored configuration is read back: what
+    depends on this machine, such as whether a file exists, is theirs to ask only then.
+    """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data, context={"file": document.file})
     except ValidationError as error:
         raise ConfigError(list(_problems(error, model, document))) from None
 

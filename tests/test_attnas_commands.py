@@ -28,7 +28,7 @@ task:
 training: {steps: 3}
 measuring: {prefill: [32], decode: [32], repeat: {least: 6, most: 6}}
 objectives: {accuracy: max, prefill_32_ratio: min, kv_cache_bytes: min}
-search: {trials: 7, presets: [mha, sliding-window], preset_seeds: 2}
+search: {trials: 7, presets: [mha, sliding-window], preset_seeds: 2, finalists: 1}
 engine: {name: serial}
 """
 
@@ -80,6 +80,16 @@ def test_where_keeps_the_designs_it_names(workplace: Path):
     assert all(row["kv_cache_bytes"] < 1e4 for row in designs)
 
 
+def test_export_picks_among_the_designs_that_where_keeps(workplace: Path):
+    done = attnas(
+        workplace, "export", "small", "--pick", "best:accuracy", "--where",
+        "kv_cache_bytes < 3000", "--no-check", "--to", "small-cache",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((workplace / "small-cache" / "export.json").read_text())
+    assert report["metrics"]["kv_cache_bytes"] < 3000
+
+
 def test_show_tells_a_design_layer_by_layer(workplace: Path):
     shown = attnas(workplace, "show", "small", "0").stdout
     assert "layer 1: dense, multi-head, 2 × 8" in shown
@@ -97,10 +107,10 @@ def test_a_finished_run_resumes_to_the_same_rows(workplace: Path):
 
 
 def test_a_second_search_of_one_config_is_a_run_of_its_own(workplace: Path):
-    done = attnas(workplace, "search", "small.yaml", "--set", "search.trials=2")
+    done = attnas(workplace, "search", "small.yaml", "--set", "search.trials=6")
     assert done.returncode == 0, done.stderr
     assert (workplace / "runs" / "small-2" / "run.json").exists()
-    assert "--set search.trials=2" in (workplace / "runs" / "small-2" / "config.yaml").read_text()
+    assert "--set search.trials=6" in (workplace / "runs" / "small-2" / "config.yaml").read_text()
 
 
 def test_init_writes_a_config_that_validates(workplace: Path):
@@ -110,6 +120,20 @@ def test_init_writes_a_config_that_validates(workplace: Path):
     again = attnas(workplace, "init", "--to", "mine.yaml")
     assert again.returncode == 2
     assert again.stderr == "error: mine.yaml exists; choose another file with --to\n"
+
+
+def test_a_dry_run_says_what_would_run_and_starts_nothing(workplace: Path):
+    before = sorted((workplace / "runs").iterdir())
+    done = attnas(workplace, "search", "small.yaml", "--dry-run", "--set", "search.trials=30")
+    assert done.returncode == 0, done.stderr
+    assert "4 preset trainings, 25 proposals (5 of them random), 1 finalists" in done.stdout
+    assert "minutes in all" in done.stdout
+    assert sorted((workplace / "runs").iterdir()) == before
+
+
+def test_a_budget_without_room_for_a_search_is_told(workplace: Path):
+    done = attnas(workplace, "validate", "small.yaml", "--set", "search.trials=5")
+    assert "presets and finalists take all 5 trials and leave none to search with" in done.stdout
 
 
 def test_presets_name_their_sources(workplace: Path):
@@ -144,7 +168,7 @@ def test_five_mistakes_are_five_sentences_with_lines(workplace: Path):
         (["export", "small", "--to", "x", "--pick", "best:speed"], 2, "best:speed is not an obj"),
         (["export", "small", "--to", "runs"], 2, "runs is not empty; name a new folder"),
         (["front", "small", "--where", "__import__('os')"], 2, "--where compares columns with"),
-        (["front", "small", "--where", "speed < 2"], 2, "name 'speed' is not defined"),
+        (["front", "small", "--where", "speed < 2"], 2, "there is no column 'speed'"),
         (["dashboard", "nowhere"], 2, "there is no folder nowhere"),
         (["frnt", "small"], 2, "No such command 'frnt'"),
         (["front"], 2, "Missing argument 'RUN'"),

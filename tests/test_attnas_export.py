@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from attnas.model_export.conformance import check_standalone, prompt_length
+from attnas.commands.export import vocabulary_of
+from attnas.model_export.conformance import Check, Exercise, check_standalone
+from attnas.model_export.report import page_of
 from attnas.model_export.standalone import standalone_source, write_standalone
 from evaluator import CausalLM
-from search_space import Design, Heads, LayerDesign, Rotary, SlidingWindow
+from search_space import Dense, Design, Heads, LayerDesign, Rotary, SlidingWindow
 
 MIXED = Design(
     32,
@@ -26,24 +29,89 @@ MIXED = Design(
 )
 
 
-def exported(design: Design, to: Path, *, weights: bool = True) -> CausalLM:
+LONG = Design(16, 4096, (LayerDesign(Heads.grouped(2, kv=1, dim=8), SlidingWindow(1100)),))
+BARELY = Design(16, 41, (LayerDesign(Heads.multi(2, dim=8), SlidingWindow(40)),))
+
+
+def exported(design: Design, to: Path, *, weights: bool = True, vocabulary: int = 50) -> CausalLM:
     torch.manual_seed(0)
-    model = CausalLM(design, 50)
-    write_standalone(design, 50, model.state_dict() if weights else None, to)
+    model = CausalLM(design, vocabulary)
+    write_standalone(design, vocabulary, model.state_dict() if weights else None, to)
     return model
 
 
-def test_an_export_passes_all_its_checks(tmp_path: Path):
+def failed(checks: list[Check]) -> list[str]:
+    return [f"{check.name}: {check.detail}" for check in checks if not check.passed]
+
+
+@pytest.mark.parametrize("design", [MIXED, LONG], ids=["windows 12 and 70", "window 1100"])
+def test_an_export_passes_all_its_checks(tmp_path: Path, design: Design):
+    model = exported(design, tmp_path)
+    checks = check_standalone(tmp_path, design, model)
+    assert failed(checks) == []
+    assert len(checks) == 6
+    assert not any("NOT" in check.detail for check in checks)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "config.json", "model.py", "model.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("window", [1, 12, 70, 1016, 1100, 4096, 12_000])
+def test_the_prompt_is_longer_than_twice_every_window(window: int):
+    patterns = (Dense(), SlidingWindow(window))
+    layers = tuple(LayerDesign(Heads.multi(1, dim=8), pattern) for pattern in patterns)
+    exercise = Exercise.of(Design(8, 32_768, layers))
+    assert exercise.length > 2 * window
+    assert exercise.batch == (2 if exercise.length <= 2048 else 1)
+    first, *later = exercise.steady
+    assert first >= window + 65
+    assert later[:64] == [1] * 64
+    assert len(later) == 65
+    assert 1 < later[64] <= 1024
+
+
+@pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(1), SlidingWindow(70)], ids=str)
+def test_every_context_gets_a_prompt_that_fits(pattern: Dense | SlidingWindow):
+    for context in range(2, 300):
+        design = Design(8, context, (LayerDesign(Heads.multi(1, dim=8), pattern),)).canonical()
+        exercise = Exercise.of(design)
+        assert exercise.length <= context
+        assert min(exercise.steady) > 0
+        assert sum(exercise.steady) == exercise.length
+        assert sum(exercise.filling) <= exercise.length
+        assert 0 < exercise.new_tokens <= context - exercise.steady[0]
+        assert exercise.length > getattr(design.layers[0].pattern, "window", 0)
+
+
+def test_a_window_that_the_context_hides_is_named(tmp_path: Path):
+    model = exported(BARELY, tmp_path)
+    # All tokens alike: a key more changes nothing.
+    torch.nn.init.ones_(model.get_parameter("model.embed_tokens.weight"))
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    logits = check_standalone(tmp_path, BARELY, model)[1]
+    assert logits.passed
+    assert "window 40 is NOT put to the test" in logits.detail
+    assert "1 positions of the context beyond" in logits.detail
+
+
+def test_weights_of_another_model_fail(tmp_path: Path):
     model = exported(MIXED, tmp_path)
-    checks = check_standalone(tmp_path, MIXED, model)
-    assert [check.name for check in checks if not check.passed] == []
-    assert len(checks) == 5
+    torch.manual_seed(1)
+    save_file(CausalLM(MIXED, 50).state_dict(), tmp_path / "model.safetensors")
+    assert any("logits equal" in name for name in failed(check_standalone(tmp_path, MIXED, model)))
 
 
-def test_the_prompt_is_longer_than_twice_every_window():
-    assert prompt_length(MIXED) > 2 * 70
-    short = Design(32, 32, MIXED.layers)
-    assert prompt_length(short) < 32
+def test_an_export_that_imports_attnas_packages_fails(tmp_path: Path):
+    model = exported(MIXED, tmp_path)
+    code = (tmp_path / "model.py").read_text()
+    found = "        x = self.model(tokens"
+    assert found in code
+    late = code.replace(found, f"        import evaluator.model\n{found}")
+    (tmp_path / "model.py").write_text(late)
+    assert failed(check_standalone(tmp_path, MIXED, model)) == [
+        "runs without attnas: the exported file did not run: ModuleNotFoundError: "
+        "the exported file imports evaluator, but must run without it"
+    ]
 
 
 DAMAGE = {
@@ -53,17 +121,32 @@ DAMAGE = {
     "the ring off by one": ("first = (self.length + new - kept", " + 1"),
     "the cache not trimmed": ("min(capacity, self.window", " + 8"),
     "the window dropped": ("self.window: int = pattern.window", " + 10**6"),
+    "the window dropped for whole prompts": ("if query.shape[2] <= self.window", " + 10**6"),
+    "the window dropped after cached tokens": ("cache, reach=self.window", " + 10**6"),
     "the mask's edge lost": ("hidden = (key < row", " - 1"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "added"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_export_fails_a_check(tmp_path: Path, found: str, added: str):
-    model = exported(MIXED, tmp_path)
+IN_LONG_WINDOWS = (
+    "the window one off",
+    "the window dropped for whole prompts",
+    "the ring off by one",
+    "the cache not trimmed",
+)
+
+
+@pytest.mark.parametrize(
+    ("design", "damage"),
+    [*((MIXED, name) for name in DAMAGE), *((LONG, name) for name in IN_LONG_WINDOWS)],
+    ids=lambda value: f"context {value.context}" if isinstance(value, Design) else value,
+)
+def test_a_damaged_export_fails_a_check(tmp_path: Path, design: Design, damage: str):
+    found, added = DAMAGE[damage]
+    model = exported(design, tmp_path)
     code = (tmp_path / "model.py").read_text()
     assert found in code
     (tmp_path / "model.py").write_text(code.replace(found, found + added))
-    assert not all(check.passed for check in check_standalone(tmp_path, MIXED, model))
+    assert failed(check_standalone(tmp_path, design, model))
 
 
 def test_the_file_imports_torch_and_safetensors_only():
@@ -112,3 +195,109 @@ def test_an_export_without_weights_starts_fresh(tmp_path: Path):
     model = exported(MIXED, tmp_path, weights=False)
     assert not (tmp_path / "model.safetensors").exists()
     assert all(check.passed for check in check_standalone(tmp_path, MIXED, model))
+
+
+SMALL = Design(16, 24, (LayerDesign(Heads.multi(2, dim=8), SlidingWindow(4)),))
+
+
+@pytest.mark.parametrize("prompt", [[""], ["long " * 20 + "\udcff"]])
+def test_bytes_print_as_text(tmp_path: Path, prompt: list[str]):
+    exported(SMALL, tmp_path, vocabulary=273)
+    command = [sys.executable, "-I", tmp_path / "model.py", *prompt]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_without_bytes_prints_token_numbers(tmp_path: Path):
+    exported(SMALL, tmp_path, vocabulary=17)
+    command = [sys.executable, "-I", tmp_path / "model.py", "def "]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    numbers = [int(word) for word in done.stdout.split()]
+    assert len(numbers) == 24
+    assert numbers[0] == 0
+    assert max(numbers) < 17
+
+
+def test_the_vocabulary_is_known_without_the_text():
+    assert vocabulary_of({"recall": {"keys": 6, "values": 7}}) == 14
+    assert vocabulary_of({"lm": {"text": "/gone"}}) == 256
+    assert vocabulary_of({"lm": {"text": "/gone"}, "recall": {}}) == 256 + 17
+
+
+def test_the_page_has_units_and_says_that_nothing_was_checked():
+    facts = {
+        "run": "lm", "trial": 3, "design": "dense", "data": "abc", "weights": "none",
+        "metrics": {"kv_cache_bytes": 12288.0, "accuracy": 0.5}, "checks": [],
+    }  # fmt: skip
+    page = page_of(facts)
+    assert "| KV cache | 12,288 bytes |" in page
+    assert "No check was run" in page
+    assert "| check |" not in page
+    assert "load(weights=False)" in page
+
+
+CONFIG = """
+space:
+  width: 16
+  depth: 1
+  context: 64
+  layer: {query_heads: 2, kv_heads: 2, head_dim: 8, pattern: {choice: [dense, {sliding-window: {window: 8}}]}}
+task: {recall: {batch: 4, held_out: 16}}
+training: {steps: 2}
+measuring: {prefill: [32], decode: [32], repeat: {least: 6, most: 6}}
+objectives: {accuracy: max, kv_cache_bytes: min}
+search: {trials: 2, presets: [mha, sliding-window], preset_seeds: 1, finalists: 0}
+engine: {name: serial}
+"""  # noqa: E501
+
+
+def attnas(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from attnas.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of recall alone: trial 0's weights are whole, trial 1's are damaged."""
+    folder = tmp_path_factory.mktemp("exports")
+    (folder / "small.yaml").write_text(CONFIG)
+    done = attnas(folder, "search", "small.yaml")
+    assert done.returncode == 0, done.stderr
+    (folder / "runs/small/checkpoints/trial-1-0.safetensors").write_bytes(b"not weights")
+    (folder / "file").write_text("a file")
+    return folder
+
+
+def test_a_model_of_recall_alone_gives_no_hint_to_type_text(workplace: Path):
+    done = attnas(workplace, "export", "small", "--pick", "0", "--to", "whole")
+    assert done.returncode == 0, done.stderr
+    assert "wrote whole" in done.stdout
+    assert "try:" not in done.stdout
+
+
+def test_a_design_alone_needs_no_trained_weights(workplace: Path):
+    done = attnas(workplace, "export", "small", "--pick", "1", "--weights", "none", "--to", "bare")
+    assert done.returncode == 0, done.stderr
+    assert not (workplace / "bare" / "model.safetensors").exists()
+    assert "load(weights=False)" in (workplace / "bare" / "EXPORT.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("pick", "to", "sentence"),
+    [
+        ("²", "a", "--pick is knee, best:COLUMN or a trial's number, but got '²'"),
+        ("9" * 5000, "b", "did not complete; complete are 0, 1"),
+        ("1", "c", "can't be read, the file is damaged; pick another trial"),
+        ("0", "file/inside", "can't write into file/inside: Not a directory; name another --to"),
+    ],
+)
+def test_a_mistake_is_one_sentence(workplace: Path, pick: str, to: str, sentence: str):
+    done = attnas(workplace, "export", "small", "--pick", pick, "--to", to)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -136,7 +136,7 @@ def driven(tmp_path: Path) -> Iterator[tuple[Any, Search]]:
     )
     with writer:
         search = Search(Space.from_config(config.space), config, writer)
-        yield _SearchAsSearcher(search, workers=2, local=True), search
+        yield _SearchAsSearcher(search, workers=2), search
 
 
 def result(trial: Trial, state: str = "complete") -> TrialRow:

@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 from controller import RunConfig, SearchFailed, Session, Trial, resume, start
 from controller.worker import run_trial, weights_path
 from evaluator import CausalLM, EvaluationConfig, Evaluator, Task
+from evaluator.device_lock import private_folder
 from evaluator.tasks import Batch, Recall, RecallConfig, Tally
 from results import RunError, RunWriter, load, read_run
-from search_space import ConfigError, Dense, Design, Heads, LayerDesign
+from search_space import ConfigError, Dense, Design, DesignError, Heads, LayerDesign
 
 RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
 
@@ -190,15 +191,56 @@ def test_resuming_a_finished_run_does_nothing(tmp_path: Path) -> None:
     assert load(tmp_path / "run").equals(before)
 
 
-def test_the_time_of_earlier_drivers_counts_towards_the_deadline(tmp_path: Path) -> None:
+def test_each_session_has_the_whole_time_budget(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    config = tiny_config(search={"trials": 1000, "minutes": 1})
+    config = tiny_config(search={"trials": 3, "minutes": 1, "preset_seeds": 1, "finalists": 0})
     started(path, config, watch_search(lambda session: setattr(session.search, "draining", True)))
     with RunWriter.open(path) as writer:
         writer.heartbeat({"state": "stopped", "elapsed_s": 61.0})
     session = resume(path, unwatched, None)
-    assert session.phase == "finished"
-    assert session.search.rows == []
+    assert (session.phase, session.out_of_time) == ("finished", False)
+    assert session.status()["elapsed_s"] > 61.0
+    assert session.done_trials == 3
+
+
+def test_a_session_whose_time_is_over_is_stopped_not_finished(tmp_path: Path) -> None:
+    session = started(tmp_path / "run", tiny_config(search={"trials": 1000, "minutes": 0.001}))
+    assert (session.phase, session.out_of_time) == ("stopped", True)
+    assert session.done_trials < 1000
+
+
+def test_data_that_changed_is_not_mixed_into_a_run(tmp_path: Path) -> None:
+    path, text = tmp_path / "run", tmp_path / "text"
+    text.write_text("some text " * 100)
+    task = {"lm": {"text": str(text), "length": 16, "batch": 2, "held_out": 4}}
+    config = tiny_config(task=task, search={"trials": 3, "preset_seeds": 1, "finalists": 0})
+    started(path, config, watch_search(lambda session: setattr(session.search, "draining", True)))
+    text.write_text("other text " * 100)
+    with pytest.raises(RunError, match=r"data changed since .* restore the data, or start a new"):
+        resume(path, unwatched, None)
+    text.write_text("some text " * 100)
+    assert resume(path, unwatched, None).done_trials == 3
+
+
+def test_a_workers_configuration_asks_for_no_file(tmp_path: Path) -> None:
+    """The data is shipped: a node without the file, or in another folder, can train."""
+    missing = {"lm": {"text": str(tmp_path / "elsewhere")}}
+    assert RunConfig.model_validate(tiny_config(task=missing).to_plain()).task.lm is not None
+
+
+def test_more_workers_than_cores_are_refused(tmp_path: Path) -> None:
+    config = tiny_config(engine={"name": "ray", "workers": 10_000})
+    with pytest.raises(RunError, match="10000 workers of 1 threads need 10000 cores"):
+        started(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_constraints_that_nothing_meets_are_told_before_a_run_is_made(tmp_path: Path) -> None:
+    space = tiny_config().to_plain()["space"]
+    space["constraints"] = [{"count": "kv_cache_bytes", "max": 1}]
+    with pytest.raises(DesignError, match="kv_cache_bytes"):
+        started(tmp_path / "run", tiny_config(space=space))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
@@ -222,7 +264,7 @@ def test_a_run_whose_configuration_is_of_another_attnas_is_refused(tmp_path: Pat
     description = json.loads((path / "run.json").read_text())
     description["config"]["search"]["strategy"] = "from the future"
     (path / "run.json").write_text(json.dumps(description))
-    with pytest.raises(RunError, match="does not suit this attnas: 1 validation error"):
+    with pytest.raises(RunError, match="does not suit this attnas; resume it with the version"):
         resume(path, unwatched, None)
 
 
@@ -322,20 +364,34 @@ def test_a_score_that_is_no_number_is_a_failed_row_and_not_a_dead_worker(
 
 
 def test_five_broken_trials_stop_a_search_with_the_first_reason(tmp_path: Path) -> None:
-    """Without a folder for weights, nothing can be saved."""
-    path = tmp_path / "run"
-
-    def break_checkpoints(session: Session) -> None:
-        (session.path / "checkpoints").rmdir()
-
-    with pytest.raises(SearchFailed, match="5 trials in a row ended in an error; the first was: "):
-        started(path, tiny_config(), watch_search(break_checkpoints))
+    """A lock folder that others could write to is refused by every trial."""
+    path, folder = tmp_path / "run", private_folder()
+    folder.chmod(0o755)
+    try:
+        with pytest.raises(SearchFailed, match=r"5 trials in a row .* must belong to you alone"):
+            started(path, tiny_config())
+    finally:
+        folder.chmod(0o700)
     rows = load(path)
     assert list(rows["state"]) == ["failed"] * 5
     assert len(list((path / "logs").iterdir())) == 5
     status = read_run(path).status
     assert status is not None
     assert status["state"] == "stopped"
+
+
+def test_storage_that_fails_makes_no_row_and_resume_repeats_the_trial(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def break_checkpoints(session: Session) -> None:
+        (session.path / "checkpoints").rmdir()
+
+    with pytest.raises(OSError, match="the weights could not be written to"):
+        started(path, tiny_config(), watch_search(break_checkpoints))
+    assert len(load(path)) == 0
+    assert [ask.trial for ask in read_run(path).pending] == [0]
+    (path / "checkpoints").mkdir()
+    assert resume(path, unwatched, None).done_trials == 8
 
 
 def test_the_configuration_of_evaluation_is_what_the_evaluator_takes() -> None:

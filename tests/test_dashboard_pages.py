@@ -222,7 +222,7 @@ def test_a_newer_or_damaged_run_shows_the_sentence(
         pareto(root, monkeypatch)
     )
     file.write_text(json.dumps({k: v for k, v in description.items() if k != "objectives"}))
-    assert "is damaged (KeyError" in words(pareto(root, monkeypatch))
+    assert "run.json is damaged: it lacks objectives" in words(pareto(root, monkeypatch))
     file.write_text(json.dumps(description))
     (root / "lm" / "MANIFEST").write_bytes(b"torn")
     app = pareto(root, monkeypatch)
@@ -236,7 +236,8 @@ def test_the_sidebar_says_what_the_driver_does(root: Path, monkeypatch: pytest.M
     status["running"] = [{"trial": 3, "origin": HOSTILE, "since": time.time() - 7}]
     for extra, expected in (
         ({}, "Live"),
-        ({"at": time.time() - 3600}, "Driver silent"),
+        ({"at": time.time() - 20}, "Live"),
+        ({"at": time.time() - 40}, "Driver silent"),
         ({"state": "finished"}, "Finished"),
         ({"state": 3, "trials_done": "x", "running": [1], "at": "y"}, "No driver has reported"),
     ):
@@ -244,6 +245,8 @@ def test_the_sidebar_says_what_the_driver_does(root: Path, monkeypatch: pytest.M
         app = pareto(root, monkeypatch)
         assert not app.exception
         assert expected in words(app)
+    (root / "lm" / "status.json").write_text("[1]")
+    assert "No driver has reported" in words(pareto(root, monkeypatch))
 
 
 def test_the_dashboard_loads_neither_torch_nor_ray() -> None:

@@ -164,7 +164,16 @@ def test_a_missing_path_is_named_with_the_built_in_texts(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=sentence):
         read_text(missing)
     with pytest.raises(ValidationError, match=sentence):
-        LmConfig(text=missing)
+        LmConfig.model_validate({"text": missing}, context={"file": "my.yaml"})
+
+
+def test_a_path_that_a_person_wrote_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my.txt").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    config = LmConfig.model_validate({"text": "my.txt"}, context={"file": "my.yaml"})
+    assert config.text == str(tmp_path / "my.txt")
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

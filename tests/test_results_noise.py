@@ -17,6 +17,7 @@ from results import (
     parse_objectives,
     pooled_seed_sd,
 )
+from results.noise import kind_of
 
 ACCURACY = Objective("accuracy", "max")
 RATIO = Objective("prefill_ratio", "min")
@@ -233,3 +234,22 @@ def test_a_hundred_thousand_trials_are_reported_in_seconds() -> None:
     report = front_report(frame, (ACCURACY, RATIO, BYTES))
     assert time.perf_counter() - start < 10  # about one on an idle machine
     assert report["on_front"].sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("accuracy_lm", "trained"),
+        ("recall_right", "trained"),
+        ("bits_per_byte", "trained"),
+        ("validation_loss", "trained"),
+        ("perplexity", "trained"),
+        ("bleu", "trained"),
+        ("chrf", "trained"),
+        ("kv_cache_bytes", "exact"),
+        ("bright", "unknown"),
+        ("seconds", "unknown"),
+    ],
+)
+def test_what_a_trained_model_scores_varies_with_the_seed(column: str, kind: str) -> None:
+    assert kind_of(column, pd.DataFrame({column: [0.5]})) == kind

@@ -1,6 +1,8 @@
 """Runs are found by path or name, and a wrong name is answered with the nearest ones."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,4 +77,31 @@ def test_a_path_means_that_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_file_that_is_gone_for_good_is_named(root: Path) -> None:
     (root / "vision" / "segments" / "000001.parquet").unlink()
     with pytest.raises(RunError, match=r"lacks .*000001\.parquet; restore"):
+        read_run(root / "vision")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": None}, r"run\.json is damaged: it lacks name; restore"),
+        ({"config": [], "created_at": "x"}, r"run\.json is damaged: it lacks created_at, config;"),
+        ({"format": None}, r"run\.json is damaged: it lacks the run's format"),
+        ({"objectives": {"accuracy": "up", "x": "min"}}, r"run\.json is damaged: an objective's"),
+        ({"objectives": {}}, r"run\.json is damaged: a search needs two to four"),
+    ],
+)
+def test_a_description_that_lacks_something_is_a_sentence(
+    root: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    file = root / "vision" / "run.json"
+    description = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({k: v for k, v in description.items() if v is not None}))
+    with pytest.raises(RunError, match=sentence):
+        read_run(root / "vision")
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", '"run"', "{", "", "[" * 100_000])
+def test_a_description_of_nothing_is_a_sentence(root: Path, text: str) -> None:
+    (root / "vision" / "run.json").write_text(text)
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
         read_run(root / "vision")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from rich.table import Table
 
 from attnas.failures import UsageError
 from attnas.starters import STARTERS, starter_text
-from controller import load_config
+from controller import load_config, planned
+from controller.cost import estimated_cost
 from search_space import PRESETS, Space, counts, in_words
 
 SAMPLES = 200  # designs that the counts' ranges are read from
@@ -26,6 +28,8 @@ def init_config(task: str, to: Path) -> None:
             file.write(starter_text(task))
     except FileExistsError:
         raise UsageError(f"{to} exists; choose another file with --to") from None
+    except OSError as error:
+        raise UsageError(f"{to} can't be written ({error.strerror}); choose another") from None
     print(f"wrote {to}\nnext: attnas validate {to}\n      attnas search {to}")
 
 
@@ -41,7 +45,10 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
         f"KV-cache bytes at {longest}": [counts.kv_cache_bytes(d, longest) for d in designs],
         f"prefill FLOPs at {longest}": [counts.prefill_flops(d, longest, 0) for d in designs],
     }
-    size, warnings = space.size(), space.warnings()
+    size, warnings, plan = space.size(), space.warnings(), planned(space, config)
+    if warning := plan.warning():
+        warnings = [*warnings, warning]
+    cost = estimated_cost(config, space)
     if as_json:
         summary = {
             "valid": True,
@@ -49,6 +56,8 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
             "size_is_exact": size.exact,
             "example": json.loads(designs[0].to_json()),
             "ranges": {name: [min(values), max(values)] for name, values in ranges.items()},
+            "plan": asdict(plan),
+            "estimated_minutes": cost.minutes,
             "warnings": warnings,
         }
         print(json.dumps(summary, indent=2))
@@ -59,11 +68,8 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
     console.print(f"example: {in_words(designs[0])}")
     for name, values in ranges.items():
         console.print(f"{name}: {min(values):,} to {max(values):,} over {SAMPLES} samples")
-    search, tokens = config.search, config.training.steps
-    console.print(
-        f"search: {search.trials} trials of {tokens} steps by {search.strategy} "
-        f"on {config.workers} worker(s)"
-    )
+    console.print(f"search: {plan.describe()}, by {config.search.strategy}")
+    console.print(f"cost: {cost.describe()}")
     for warning in warnings:
         console.print(f"warning: {warning}")
 

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from attnas.commands.front import designs_where
 from attnas.failures import UsageError
-from attnas.model_export.conformance import Check, as_plain, check_standalone
+from attnas.model_export.conformance import check_standalone
+from attnas.model_export.report import write_reports
 from attnas.model_export.standalone import write_standalone
+from controller.config import DEFAULT_TASK
 from controller.worker import weights_path
-from evaluator import CausalLM
-from results import Objective, Run, best, find_run, front_report, read_run
+from evaluator import CausalLM, Task, TaskConfig
+from results import Objective, Run, best, find_run, read_run
 from search_space import Design, in_words
 
 RUNS = Path("runs")
 
 
-def export_run(name: str, pick: str, to: Path, weights: str, check: bool) -> None:
+def export_run(
+    name: str, pick: str, where: str | None, to: Path, weights: str, check: bool
+) -> None:
     """Write model.py, config.json, model.safetensors, EXPORT.md and export.json into `to`."""
     if weights not in ("trained", "none"):
         raise UsageError(f"--weights is trained or none, but got {weights!r}")
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise UsageError(f"{to} is not empty; name a new folder with --to")
+    with _writing(to):
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            raise UsageError(f"{to} is not empty; name a new folder with --to")
     run = read_run(find_run(name, RUNS))
-    row = picked(run, pick)
+    row = picked(run, pick, where)
     design = Design.from_json(str(row["design"]))
-    model = _trained_model(run, row, design)
-    to.mkdir(parents=True, exist_ok=True)
-    vocabulary = model.lm_head.weight.shape[0]
-    kept = model.state_dict() if weights == "trained" else None
-    write_standalone(design, vocabulary, kept, to)
+    trained = weights == "trained"
+    model = _trained_model(run, row, design) if trained else _fresh_model(run, row, design)
+    with _writing(to):
+        to.mkdir(parents=True, exist_ok=True)
+        kept = model.state_dict() if trained else None
+        write_standalone(design, model.lm_head.out_features, kept, to)
     checks = check_standalone(to, design, model) if check else []
-    _write_reports(to, run, row, design, checks, has_weights=kept is not None)
+    with _writing(to):
+        write_reports(to, run, row, design, checks, has_weights=trained)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"trial {row['trial']}: {in_words(design)}")
     for item in checks:
@@ -45,24 +56,34 @@ def export_run(name: str, pick: str, to: Path, weights: str, check: bool) -> Non
     failed = [item.name for item in checks if not item.passed]
     if failed:
         raise UsageError(f"the export in {to} does not conform: {'; '.join(failed)}")
-    console.print(f"wrote {to}")
-    if kept is not None:
+    console.print(f"wrote {to}" if check else f"wrote {to}; no check was run")
+    if trained and _task_of(run).get("lm") is not None:
         console.print(f'try:  cd {to} && python model.py "def "')
 
 
-def picked(run: Run, pick: str) -> pd.Series:
-    """The row that `pick` names: knee, best:COLUMN or a trial's number."""
+@contextmanager
+def _writing(to: Path) -> Iterator[None]:
+    """What the file system refuses, as a sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"can't write into {to}: {reason}; name another --to") from error
+
+
+def picked(run: Run, pick: str, where: str | None = None) -> pd.Series:
+    """The row that `pick` names (knee, best:COLUMN or a trial) among designs that meet `where`."""
     frame = run.frame()
     complete = frame[frame["state"] == "complete"]
     if complete.empty:
         raise UsageError(f"{run.path} has no complete trial to export yet")
-    if pick.isdigit():
-        rows = complete[complete["trial"] == int(pick)]
+    if pick.isdecimal():  # as text: a number of any length is just not there
+        rows = complete[complete["trial"].astype(str) == (pick.lstrip("0") or "0")]
         if rows.empty:
             numbers = ", ".join(map(str, sorted(complete["trial"])[:20]))
             raise UsageError(f"trial {pick} of {run.path} did not complete; complete are {numbers}")
         return rows.iloc[-1]
-    report = front_report(frame, run.objectives)
+    report = designs_where(run, where)
     if pick == "knee":
         trial = int(report.loc[report["knee"], "trial"].iloc[0])
     elif pick.startswith("best:"):
@@ -84,68 +105,36 @@ def _objective(run: Run, column: str) -> Objective:
 def _trained_model(run: Run, row: pd.Series, design: Design) -> CausalLM:
     """The model of the trial with the weights that its worker kept."""
     file = weights_path(run.path, int(row["trial"]), int(row["attempt"]))
+    instead = "pick another trial, or export the design alone with --weights none"
     if not file.exists():
+        raise UsageError(f"the weights of trial {row['trial']} are not in {file}; {instead}")
+    try:
+        kept = load_file(file)
+        model = CausalLM(design, kept["lm_head.weight"].shape[0])
+        model.load_state_dict(kept)
+    except (SafetensorError, OSError, KeyError, IndexError, RuntimeError) as error:
         raise UsageError(
-            f"the weights of trial {row['trial']} are not in {file}; pick another trial"
-        )
-    kept = load_file(file)
-    model = CausalLM(design, kept["lm_head.weight"].shape[0])
-    model.load_state_dict(kept)
+            f"the weights of trial {row['trial']} in {file} can't be read, the file is damaged; "
+            f"{instead}"
+        ) from error
     torch.set_num_threads(1)
     return model.eval()
 
 
-def _write_reports(
-    to: Path, run: Run, row: pd.Series, design: Design, checks: list[Check], *, has_weights: bool
-) -> None:
-    """export.json for programs and EXPORT.md for people."""
-    metrics = {
-        str(c): float(row[c])
-        for c in run.frame().columns
-        if isinstance(row[c], float) and pd.notna(row[c]) and not str(c).endswith("_at")
-    }
-    facts: dict[str, Any] = {
-        "run": run.name,
-        "trial": int(row["trial"]),
-        "key": str(row["key"]),
-        "design": in_words(design),
-        "data": row["data"],
-        "torch": row["torch"],
-        "kernels": row["kernels"],
-        "metrics": metrics,
-        "checks": as_plain(checks),
-    }
-    (to / "export.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    ratios = [c for c in metrics if c.endswith("_ratio")]
-    lines = [
-        f"# {in_words(design)}",
-        "",
-        f"Trial {facts['trial']} of the run `{run.name}`, exported by attnas.",
-        "",
-        "| measured | value |",
-        "|---|---|",
-        *(
-            f"| {c}, to dense multi-head | {metrics[c]:.3f} "
-            f"({metrics[f'{c}_low']:.3f} to {metrics[f'{c}_high']:.3f}) |"
-            for c in ratios
-        ),
-        *(
-            f"| {c} | {metrics[c]:,.6g} |"
-            for c in ("accuracy", "kv_cache_bytes", "parameters")
-            if c in metrics
-        ),
-        "",
-        "| check | result | figure |",
-        "|---|---|---|",
-        *(f"| {c.name} | {'passed' if c.passed else 'FAILED'} | {c.detail} |" for c in checks),
-        "" if checks else "No check was run (--no-check).\n",
-        "It runs with torch and safetensors alone:",
-        "",
-        "```python",
-        "from model import load",
-        f"model = load({'' if has_weights else 'weights=False'})",
-        "```",
-        "",
-        f"Task data fingerprint (sha256): `{row['data']}`.",
-    ]
-    (to / "EXPORT.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _fresh_model(run: Run, row: pd.Series, design: Design) -> CausalLM:
+    """The model of the trial as it was before training, under the trial's seed."""
+    torch.set_num_threads(1)
+    torch.manual_seed(int(row["seed"]))
+    return CausalLM(design, vocabulary_of(_task_of(run))).eval()
+
+
+def vocabulary_of(task: dict[str, Any]) -> int:
+    """Tokens of a run's task, without its text, which may be gone and always has 256 bytes."""
+    parts = task | {"lm": {}} if task.get("lm") is not None else task
+    nothing = np.empty(0, dtype=np.uint8)
+    data = {"lm_train": nothing, "lm_held": nothing}
+    return Task.of(TaskConfig.model_validate(parts), data).vocabulary
+
+
+def _task_of(run: Run) -> dict[str, Any]:
+    return run.config.get("task", DEFAULT_TASK)

@@ -7,24 +7,31 @@ import re
 from collections.abc import Hashable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from attnas.commands.figures import cell, failures, metric_columns
+from attnas.commands.figures import cell, failures
 from attnas.failures import UsageError
 from results import (
     Noise,
     Objective,
     Run,
     RunError,
+    UnknownColumnError,
     best,
+    by_design,
     distinguishable,
     estimate_noise,
     find_run,
     front_report,
+    noise_is_known,
     read_run,
+    rows_that_meet,
 )
+from results.noise import is_trained
 from search_space import Design, in_words
 
 RUNS = Path("runs")
@@ -38,7 +45,7 @@ def show_front(name: str, where: str | None, as_json: bool) -> None:
         print_front(path, where)
         return
     run = read_run(path)
-    report = _designs(run, where)
+    report = designs_where(run, where)
     keep = report[report["on_front"] | report["within_noise_of_front"].fillna(False)]
     rows = json.loads(keep.to_json(orient="records"))
     for row in rows:
@@ -59,10 +66,11 @@ def print_front(path: Path, where: str | None = None) -> None:
     """Front, designs within noise of it, and every preset; then what the figures can't say."""
     run = read_run(path)
     objectives = run.objectives
-    report = _designs(run, where)
+    report = designs_where(run, where)
     console = _wide_console()
     if report.empty:
-        console.print(f"{path} has no complete trial yet")
+        for line in _nothing_yet(run):
+            console.print(line, soft_wrap=True, markup=False)
         return
     noise = estimate_noise(run.frame())
     near = report["within_noise_of_front"].fillna(False).astype(bool)
@@ -72,7 +80,7 @@ def print_front(path: Path, where: str | None = None) -> None:
     )
     console.print(_front_table(shown, near, objectives, noise))
     for line in _remarks(run, report, objectives, noise):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _front_table(
@@ -117,26 +125,42 @@ def _within_noise_of_best(shown: pd.DataFrame, objective: Objective, noise: Nois
     return tied if len(values) > 1 else set()
 
 
-def _designs(run: Run, where: str | None) -> pd.DataFrame:
-    """The front report over the rows that `where` allows; the front is that of what is kept."""
-    frame = run.frame()
-    if where is not None:
-        if not re.fullmatch(r"[\w\s.<>=!&|()+*/-]+", where) or "__" in where:
+def designs_where(run: Run, where: str | None) -> pd.DataFrame:
+    """The front report over the designs that `where` allows; the front is that of what is kept."""
+    if where is None:
+        return front_report(run.frame(), run.objectives)
+
+    def keep(designs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        try:
+            return rows_that_meet(where, designs)
+        except UnknownColumnError as error:
+            raise UsageError(f"--where: {error}") from error
+        except ValueError as error:
             raise UsageError(
                 f'--where compares columns with numbers, such as "kv_cache_bytes < 2e6", '
-                f"but got {where!r}"
-            )
-        try:
-            frame = frame.query(where)
-        except Exception as error:
-            names = ", ".join(metric_columns(frame))
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"--where {where!r}: {reason}; the columns are {names}") from error
+                f"but got {where!r}: {error}"
+            ) from error
+
+    if by_design(run.frame(), run.objectives).empty:
+        raise RunError(" ".join(_nothing_yet(run)))
+    report = front_report(run.frame(), run.objectives, keep)
+    if report.empty:
+        raise RunError(f"no design of {run.path} meets {where!r}")
+    return report
+
+
+def _nothing_yet(run: Run) -> list[str]:
+    """Why there is no table."""
+    frame = run.frame()
+    named = ", ".join(o.column for o in run.objectives)
     if not (frame["state"] == "complete").any():
-        if where is not None:
-            raise RunError(f"no complete trial of {run.path} meets {where!r}")
-        return pd.DataFrame()
-    return front_report(frame, run.objectives)
+        lines = [f"{run.path} has no complete trial yet"]
+    else:
+        lines = [f"no complete trial of {run.path} has a value for each of {named}"]
+    states = frame["state"].value_counts()
+    if len(states):
+        lines[0] += ": " + ", ".join(f"{n} {state}" for state, n in states.items())
+    return lines + _failures(frame)
 
 
 def _columns(report: pd.DataFrame, objectives: tuple[Objective, ...]) -> list[str]:
@@ -167,28 +191,43 @@ def _remarks(
         "± is half a 95% interval; prefill and decode are ratios to dense multi-head attention; "
         "a layer is its pattern and query:KV heads."
     ]
-    trained = [o.column for o in objectives if o.column in noise.seed_sd]
-    if trained:
-        sd, degrees = noise.seed_sd[trained[0]]
-        lines.append(
-            f"Seeds: {trained[0]} varies by {sd:.3f} (standard deviation, {degrees} degrees of "
-            f"freedom, from designs trained under more than one seed)."
-        )
-    else:
-        lines.append("No design was trained under two seeds, so the noise of accuracy is unknown.")
+    lines += [line for o in objectives if (line := _noise_of(o, report, noise))]
     frame = run.frame()
     unsettled = int((frame["notes"].fillna("{}") != "{}").sum())
     if unsettled:
         lines.append(f"{unsettled} of {len(frame)} trials have a latency that did not settle.")
-    for _, state, reason in failures(frame)[:3]:
-        lines.append(f"One trial was {state}: {reason}")
-    random = sum("random" in origin.split(", ") for origin in report["origin"])
+    lines += _failures(frame)
+    designs = by_design(frame, objectives)
+    if len(report) < len(designs):
+        lines.append(f"{len(report)} of {len(designs)} designs are kept; the front is theirs.")
+    random = sum("random" in origin.split(", ") for origin in designs["origin"])
     if random < FEW_RANDOM:
         lines.append(
-            f"{len(report)} designs, {random} of them random, prove nothing about the search "
+            f"{len(designs)} designs, {random} of them random, prove nothing about the search "
             f"against random sampling."
         )
     return lines
+
+
+def _failures(frame: pd.DataFrame) -> list[str]:
+    return [f"One trial was {state}: {reason}" for _, state, reason in failures(frame)[:3]]
+
+
+def _noise_of(objective: Objective, report: pd.DataFrame, noise: Noise) -> str | None:
+    """How the noise of a trained objective is known, or that an objective's noise is not."""
+    column = objective.column
+    if column in noise.seed_sd:
+        sd, degrees = noise.seed_sd[column]
+        return (
+            f"Seeds: {column} varies by {sd:.3f} (standard deviation, {degrees} degrees of "
+            f"freedom, from designs trained under more than one seed)."
+        )
+    if noise_is_known(report, objective, noise):
+        return None
+    unknown = f"the noise of {column} is unknown, so no difference in it is marked."
+    if is_trained(column):
+        return f"No design was trained under two seeds: {unknown}"
+    return unknown[0].upper() + unknown[1:]
 
 
 def _wide_console() -> Console:

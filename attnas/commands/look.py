@@ -5,55 +5,44 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 from attnas.commands.figures import cell, failures, metric_columns
 from attnas.failures import UsageError
-from results import estimate_noise, find_run, read_run
+from results import estimate_noise, find_run, interpret, read_run
 from search_space import Design
 
 RUNS = Path("runs")
-SILENT_S = 15.0  # a driver that has not beaten for this long is dead or stuck
 
 
 def show_status(name: str, as_json: bool) -> None:
     """State, progress and outcomes."""
     run = read_run(find_run(name, RUNS))
-    frame, status = run.frame(), dict(run.status or {})
+    frame, beat = run.frame(), interpret(run.status, time.time())
     states = {str(s): int(n) for s, n in frame["state"].value_counts().items()}
     summary = {
         "run": str(run.path),
-        "state": driver_state(status),
-        "trials": {"done": int(frame["trial"].nunique()), "budget": status.get("trials_budget")},
+        "state": beat.phase if beat.live else beat.state,
+        "trials": {"done": int(frame["trial"].nunique()), "budget": beat.trials_budget},
         "states": states,
         "pending": [ask.trial for ask in run.pending],
         "objectives": {o.column: o.direction for o in run.objectives},
-        "elapsed_s": status.get("elapsed_s"),
+        "elapsed_s": beat.elapsed_s,
     }
     if as_json:
         print(json.dumps(summary, indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{run.path}: {summary['state']}")
     outcomes = ", ".join(f"{n} {state}" for state, n in states.items()) or "no results yet"
-    console.print(
-        f"{summary['trials']['done']} of {summary['trials']['budget']} trials: {outcomes}"
-    )
+    of = "" if beat.trials_budget is None else f" of {beat.trials_budget}"
+    console.print(f"{summary['trials']['done']}{of} trials: {outcomes}")
     for trial, state, reason in failures(frame):
-        console.print(f"  trial {trial} {state}: {reason}", markup=False)
-    if summary["state"] in ("stopped", "silent"):
+        console.print(f"  trial {trial} {state}: {reason}")
+    if beat.state in ("stopped", "silent", "unknown"):
         console.print(f"go on with: attnas resume {run.path}")
-
-
-def driver_state(status: dict[str, Any]) -> str:
-    """What the driver was doing at its last heartbeat, or that it fell silent."""
-    state = str(status.get("state", "silent"))
-    if state in ("finished", "stopped"):
-        return state
-    return "silent" if time.time() - float(status.get("at", 0)) > SILENT_S else state
 
 
 def show_trial(name: str, trial: int, as_json: bool) -> None:

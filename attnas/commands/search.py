@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import typer
@@ -10,8 +11,9 @@ import typer
 from attnas.commands.front import print_front
 from attnas.failures import UsageError
 from attnas.progress import watching
-from controller import Session, load_config, resume, start
+from controller import Session, load_config, planned, resume, start
 from results import find_run
+from search_space import Space
 
 RUNS = Path("runs")
 
@@ -25,7 +27,10 @@ def search_config(
     text = config.read_text(encoding="utf-8")
     if overrides:
         text += "".join(f"\n# --set {override}" for override in overrides) + "\n"
-    print(f"run {path}", flush=True)
+    plan = planned(Space.from_config(loaded.space), loaded)
+    print(f"run {path}: {plan.describe()}", flush=True)
+    if warning := plan.warning():
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     _end(start(loaded, text, path, watching, address))
 
 
@@ -43,6 +48,8 @@ def _new_run(name: str | None, config: Path) -> Path:
             raise UsageError(
                 f"a run's name has letters, digits, dots, dashes and underscores, but got {name!r}"
             )
+        if (RUNS / name).is_file():
+            raise UsageError(f"{RUNS / name} is a file; choose another --name")
         return RUNS / name
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", config.stem).strip("-.") or "run"
     path, number = RUNS / stem, 1
@@ -58,10 +65,19 @@ def _end(session: Session) -> None:
     print_front(path)
     if search.exhausted:
         print("The space has no design left that was not tried.")
-    print(f"\nlook:    attnas dashboard {path.parent}")
-    print(f"export:  attnas export {path} --pick knee --to out/{path.name}")
-    if search.draining:
+    if session.out_of_time:
+        print(
+            f"The {search.config.search.minutes:g} minutes were over after "
+            f"{session.done_trials} of {search.config.search.trials} trials; "
+            f"resume gives it as long again."
+        )
+    complete = any(row.state == "complete" for row in search.rows)
+    if complete:
+        print(f"\nlook:    attnas dashboard {path.parent}")
+        print(f"export:  attnas export {path} --pick knee --to out/{path.name}")
+    if search.draining or session.out_of_time:
         print(f"go on:   attnas resume {path}")
+    if search.draining:
         raise typer.Exit(130)
-    if not any(row.state == "complete" for row in search.rows):
+    if not complete:
         raise typer.Exit(4)

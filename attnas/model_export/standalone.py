@@ -57,11 +57,17 @@ def load(folder: str | Path | None = None, *, weights: bool = True) -> CausalLM:
 
 
 if __name__ == "__main__":
-    prompt = sys.argv[1] if len(sys.argv) > 1 else "The "
     lm = load()
     # Byte b is token b; a task's other tokens come after the bytes and print as "?".
-    made = lm.generate(torch.tensor([list(prompt.encode())]), 64)[0].tolist()
-    print(bytes(token if token < 256 else 63 for token in made).decode(errors="replace"))
+    has_bytes = lm.lm_head.out_features >= 256
+    text = sys.argv[1] if len(sys.argv) > 1 else "The "
+    prompt = list(text.encode(errors="surrogateescape")) if has_bytes else []
+    prompt = prompt[1 - lm.context :] or [0]  # its end, so that a token more fits the context
+    made = lm.generate(torch.tensor([prompt]), min(64, lm.context - len(prompt)))[0].tolist()
+    if has_bytes:
+        print(bytes(token if token < 256 else 63 for token in made).decode(errors="replace"))
+    else:
+        print(*made)
 '''
 
 TAIL_IMPORTS = """import json

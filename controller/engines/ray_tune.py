@@ -1,8 +1,8 @@
 """The Ray Tune engine: Tune starts trials and notices dead workers; everything else is ours.
 
 A Searcher around the search's `next_trial`, a class trainable with reused actors around the
-worker. Tune keeps nothing: rows reach the run through the workers' inbox files, or through the
-result where the node shares no disk. This is the only file that imports Ray; call
+worker. Tune keeps nothing: a row is in the run's inbox before the worker reports it. All nodes must
+see the run's folder under the same path. This is the only file that imports Ray; call
 `ray_environment.prepare` before importing it.
 """
 
@@ -22,7 +22,7 @@ from ray.tune.search import Searcher
 
 from controller.config import RunConfig
 from controller.search import Search, SearchFailed, Trial
-from controller.worker import run_trial
+from controller.worker import failed_row, run_trial
 from evaluator import Evaluator, Task
 from results import TrialRow, write_result
 from search_space import Design
@@ -37,7 +37,8 @@ def run_ray(
 ) -> None:
     """Run until the search is done. Ray must have been started by `start_ray`."""
     scratch = tempfile.mkdtemp(prefix="attnas-tune-")
-    searcher = _SearchAsSearcher(search, search.config.workers, address is None)
+    workers = search.config.workers if address is None else search.config.engine.workers
+    searcher = _SearchAsSearcher(search, workers)
     trainable = tune.with_parameters(
         _TrialAsTrainable,
         setup_json={
@@ -65,10 +66,10 @@ def run_ray(
 class _SearchAsSearcher(Searcher):
     """Tune's view of the search: suggest is next_trial, a completed trial is finish."""
 
-    def __init__(self, search: Search, workers: int, local: bool) -> None:
+    def __init__(self, search: Search, workers: int | None) -> None:
         super().__init__(metric="trial", mode="max")
         self._search = search
-        self._workers = workers if local else None
+        self._workers = workers  # at once; as many as the cluster takes if None
         self._out: dict[str, Trial] = {}
         self.stopped_by: Exception | None = None
 
@@ -114,13 +115,9 @@ class _TrialAsTrainable(tune.Trainable):
     """One worker process; each step is one whole trial of whatever config it was given."""
 
     def setup(self, config: dict[str, Any], setup_json: Any = None, data: Any = None) -> None:
-        config_of_run = RunConfig.model_validate(setup_json["config"])
         self._run = Path(setup_json["run"])
-        self._evaluator = Evaluator(
-            config_of_run.evaluation,
-            Task.of(config_of_run.task, {name: np.asarray(array) for name, array in data.items()}),
-            Design.from_json(setup_json["reference"]),
-        )
+        self._setup_json, self._data = setup_json, data
+        self._evaluator: Evaluator | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.config = new_config
@@ -130,11 +127,32 @@ class _TrialAsTrainable(tune.Trainable):
         c = self.config
         design = Design.from_json(c["design"])
         trial = Trial(c["trial"], c["attempt"], c["seed"], design, c["origin"])
-        row = run_trial(
-            trial, self._evaluator, self._run, worker=f"{os.uname().nodename}:{os.getpid()}"
-        )
-        write_result(self._run, row)
+        worker, started = f"{os.uname().nodename}:{os.getpid()}", time.time()
+        try:
+            evaluator = self._prepared()
+        except Exception as error:  # not in setup: Tune would call it a dead worker
+            row = failed_row(trial, error, self._run, worker, started)
+        else:
+            row = run_trial(trial, evaluator, self._run, worker)
+            write_result(self._run, row)
         return {"trial": trial.trial, "row": row.to_json(), "done": True}
+
+    def _prepared(self) -> Evaluator:
+        """The evaluator, made once per worker."""
+        if not self._run.is_dir():
+            raise FileNotFoundError(
+                f"{os.uname().nodename} does not see {self._run}; a run's folder must be shared "
+                f"by all nodes"
+            )
+        if self._evaluator is None:
+            config = RunConfig.model_validate(self._setup_json["config"])
+            data = {name: np.asarray(array) for name, array in self._data.items()}
+            self._evaluator = Evaluator(
+                config.evaluation,
+                Task.of(config.task, data),
+                Design.from_json(self._setup_json["reference"]),
+            )
+        return self._evaluator
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the run's log is the state."""
@@ -150,7 +168,7 @@ def start_ray(workers: int, threads: int, address: str | None) -> None:
         options |= {"num_cpus": workers * threads, "include_dashboard": False}
     for attempt in (1, 2):  # a loaded machine misses Ray's own 30 s limit now and then
         try:
-            ray.init(address=address, **options)
+            ray.init(address=address or "local", **options)  # never one that happens to run here
             return
         except Exception as error:
             ray.shutdown()

@@ -22,7 +22,7 @@ from evaluator.kernels.cache import KVCache
 from evaluator.kernels.decode import decode_one, extend
 
 # Rows of a chunk: short ones waste few keys, long ones make better matrix products.
-# Measured by benchmarks/kernels.py on 2 x86 cores: 32 and 128 are slower.
+# `benchmarks/kernels.py --chunks` compares them (docs/log.md).
 CHUNK = 64
 
 # Gradients of spans are written apart and added up; done in groups that stay in a core's cache,

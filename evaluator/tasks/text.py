@@ -26,20 +26,24 @@ def read_text(source: str) -> bytes:
     path = Path(source).expanduser()
     if path.is_file():
         return path.read_bytes()
-    check_source(source)
+    absolute_source(source)
     files = sorted(f for f in path.rglob("*") if f.is_file() and not _hidden(f, path))
     if not files:
         raise ValueError(f"the text folder {source} holds no files; add text files to it")
     return b"\n".join(f.read_bytes() for f in files)
 
 
-def check_source(source: str) -> None:
-    """ValueError unless `source` is a built-in text or an existing path."""
-    if source not in BUILTIN and not Path(source).expanduser().exists():
+def absolute_source(source: str) -> str:
+    """A built-in text's name, or an existing path made absolute; ValueError otherwise."""
+    if source in BUILTIN:
+        return source
+    path = Path(source).expanduser()
+    if not path.exists():
         raise ValueError(
             f"there is no text file or folder {source!r}; give an existing path or one of "
             f"{', '.join(BUILTIN)}"
         )
+    return str(path.resolve())
 
 
 def _hidden(file: Path, root: Path) -> bool:

@@ -1,0 +1,59 @@
+"""Cost: how long a search will take here, from a few training steps of the reference design."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from controller.config import RunConfig
+from evaluator import CausalLM, Task
+from evaluator.tasks.mix import read_data
+from evaluator.training import TrainingConfig, train
+from search_space import Space
+
+STEPS = 4  # timed after as many to warm up
+BESIDE_TRAINING = 1.15  # measuring and scoring, as a share of training: quickstart runs took 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds of one trial alone on a core, and what the budget makes of it."""
+
+    trial_s: float
+    trials: int
+    workers: int
+    limit_minutes: float | None
+
+    @property
+    def minutes(self) -> float:
+        """Of the whole search; the time budget may end it earlier."""
+        whole = self.trial_s * self.trials / self.workers / 60
+        return whole if self.limit_minutes is None else min(whole, self.limit_minutes)
+
+    def describe(self) -> str:
+        """For people."""
+        limit = "" if self.limit_minutes is None else f", limited to {self.limit_minutes:g}"
+        return (
+            f"about {self.trial_s:.0f} s a trial and {self.minutes:.0f} minutes in all on "
+            f"{self.workers} worker(s){limit}; timed here on {STEPS} steps of dense multi-head"
+        )
+
+
+def estimated_cost(config: RunConfig, space: Space) -> Cost:
+    """Time a few steps of the reference; designs with windows are a little cheaper."""
+    torch.set_num_threads(config.threads)
+    task = Task.of(config.task, read_data(config.task))
+    model = CausalLM(space.presets()["mha"], task.vocabulary)
+    few = TrainingConfig(steps=STEPS)
+    train(model, task, few, seed=0)
+    started = time.perf_counter()
+    train(model, task, few, seed=0)
+    step_s = (time.perf_counter() - started) / STEPS
+    return Cost(
+        trial_s=BESIDE_TRAINING * step_s * config.training.steps,
+        trials=config.search.trials,
+        workers=config.workers,
+        limit_minutes=config.search.minutes,
+    )

@@ -1,0 +1,56 @@
+"""Plan: how the trials of a budget are spent, before any of them runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.config import RunConfig
+from search_space import Design, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Trials by what they are for."""
+
+    presets: int
+    proposals: int
+    random: int  # of the proposals
+    finalists: int
+
+    def describe(self) -> str:
+        """For people."""
+        return (
+            f"{self.presets} preset trainings, {self.proposals} proposals ({self.random} of them "
+            f"random), {self.finalists} finalists"
+        )
+
+    def warning(self) -> str | None:
+        """A sentence if the budget leaves nothing to search with."""
+        if self.proposals > 0:
+            return None
+        return (
+            f"presets and finalists take all {self.presets + self.finalists} trials and leave none "
+            f"to search with; raise search.trials, or lower search.preset_seeds or search.finalists"
+        )
+
+
+def planned(space: Space, config: RunConfig) -> Plan:
+    """How `search.trials` will be spent if the space does not run out of designs."""
+    search = config.search
+    presets = min(search.trials, len(planned_baselines(space, config)))
+    finalists = min(search.finalists, search.trials - presets)
+    proposals = search.trials - presets - finalists
+    return Plan(presets, proposals, int(proposals * search.random_share), finalists)
+
+
+def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Design, str, int]]:
+    """Presets under each seed, with origin; a preset equal to an earlier one is left out."""
+    designs: dict[str, tuple[Design, str]] = {}
+    presets = space.presets()
+    for name in config.search.presets:
+        designs.setdefault(presets[name].key, (presets[name], f"preset:{name}"))
+    return [
+        (design, origin, config.search.seed + extra)
+        for extra in range(config.search.preset_seeds)
+        for design, origin in designs.values()
+    ]

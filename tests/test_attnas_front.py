@@ -1,0 +1,181 @@
+"""The front table and the status of runs written here row by row: any number, any outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnas.commands.front import print_front, show_front
+from attnas.commands.look import show_status
+from attnas.failures import UsageError
+from results import RunError, RunWriter, TrialRow, estimate_noise, front_report, read_run
+from search_space import preset
+
+OBJECTIVES = {"accuracy": "max", "kv_cache_bytes": "min"}
+PRESETS = ("mha", "gqa", "mqa")
+
+
+def trial_row(trial: int, name: str, seed: int, accuracy: float, **others: Any) -> TrialRow:
+    design = preset(name, width=64, depth=2, context=256, heads=4, dim=16)
+    metrics = {"accuracy": accuracy, "kv_cache_bytes": 1e6 / (1 + PRESETS.index(name))}
+    return TrialRow(
+        trial=trial, seed=seed, key=design.key, design=design.to_json(), origin="random",
+        started_at=trial, finished_at=trial + 1, worker="w",
+        **{"state": "complete", "metrics": metrics, **others},
+    )  # fmt: skip
+
+
+def run_of(path: Path, rows: Iterable[TrialRow], objectives: dict[str, str] | None = None) -> Path:
+    with RunWriter.create(
+        path, config={}, config_text="", objectives=objectives or OBJECTIVES, provenance={},
+        name=path.name,
+    ) as writer:  # fmt: skip
+        for row in rows:
+            writer.append(row)
+    return path
+
+
+@pytest.fixture
+def lucky(tmp_path: Path) -> Path:
+    """mha is .55 on average and .65 under its lucky seed; gqa is .62 under both."""
+    accuracies = [("mha", 0, 0.45), ("mha", 1, 0.65), ("gqa", 0, 0.62), ("gqa", 1, 0.62)]
+    accuracies.append(("mqa", 0, 0.61))
+    return run_of(tmp_path / "lucky", [trial_row(i, *a) for i, a in enumerate(accuracies)])
+
+
+def front_json(path: Path, where: str | None, capsys: pytest.CaptureFixture[str]) -> Any:
+    show_front(str(path), where, True)
+    return json.loads(capsys.readouterr().out)["designs"]
+
+
+def test_a_condition_is_on_designs_not_on_their_lucky_seeds(
+    lucky: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {row["trial"] for row in front_json(lucky, None, capsys)} == {2, 4}
+    kept = front_json(lucky, "accuracy > 0.6", capsys)
+    assert [(row["trial"], row["seeds"], row["accuracy"]) for row in kept] == [
+        (2, 2, pytest.approx(0.62)), (4, 1, 0.61)
+    ]  # fmt: skip
+    print_front(lucky, "accuracy > 0.6")
+    said = capsys.readouterr().out
+    noise = estimate_noise(read_run(lucky).frame())
+    assert f"accuracy varies by {noise.seed_sd['accuracy'][0]:.3f}" in said
+    assert "2 of 3 designs are kept" in said
+    assert "3 designs, 3 of them random, prove nothing" in said
+
+
+def test_the_front_of_what_is_kept_has_its_own_marks(lucky: Path) -> None:
+    run = read_run(lucky)
+    report = front_report(
+        run.frame(), run.objectives, lambda designs: (designs["accuracy"] < 0.6).to_numpy()
+    )
+    assert report[["trial", "on_front", "knee"]].values.tolist() == [[0, True, True]]
+    kept = front_report(
+        run.frame(), run.objectives, lambda designs: designs["trial"].to_numpy() > 9
+    )
+    assert kept.empty
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ("trial", "--where compares columns with numbers, .* but got 'trial': `trial` is compared"),
+        ("accuracy.index > 2", "--where compares columns with"),
+        ("9**9**9**9 > 1", "--where compares columns with"),
+        ("__import__('os')", "--where compares columns with"),
+        ("acuracy > 1", r"--where: there is no column 'acuracy'; did you mean accuracy\?"),
+        ("speed < 2", r"--where: there is no column 'speed'; "),
+    ],
+)
+def test_what_is_no_condition_is_one_sentence(lucky: Path, where: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as refused:
+        show_front(str(lucky), where, False)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_condition_that_nothing_meets_is_a_sentence(lucky: Path) -> None:
+    with pytest.raises(RunError, match=r"no design of .*lucky meets 'accuracy > 1'"):
+        show_front(str(lucky), "accuracy > 1", False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([], "has no complete trial yet"),
+        (
+            [
+                trial_row(t, "mha", t, 0, state="infeasible", reason="[no] room", metrics={})
+                for t in range(5)
+            ],
+            "has no complete trial yet: 5 infeasible",
+        ),
+        ([trial_row(0, "mha", 0, 0, metrics={"accuracy": 0.5})], "has a value for each of"),
+    ],
+)
+def test_a_run_without_a_table_says_why(
+    tmp_path: Path, rows: list[TrialRow], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run_of(tmp_path / "run", rows)
+    print_front(path)
+    said = capsys.readouterr().out
+    assert sentence in said
+    assert said.count("One trial was infeasible: [no] room") == min(3, len(rows)) * (len(rows) > 1)
+    assert front_json(path, None, capsys) == []
+    with pytest.raises(RunError, match=sentence):
+        show_front(str(path), "accuracy > 0.6", False)
+
+
+def test_one_trial_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run_of(tmp_path / "run", [trial_row(0, "mha", 0, 0.5)])
+    print_front(path)
+    said = capsys.readouterr().out
+    assert "◆      0  2 × dense 4:4" in said
+    assert (
+        "No design was trained under two seeds: the noise of accuracy is unknown, so no difference "
+        "in it is marked." in said
+    )
+    assert len(front_json(path, "accuracy > 0.4", capsys)) == 1
+
+
+def test_an_objective_of_unknown_noise_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = {"recall_right": 0.5, "seconds": 2.0}
+    rows = [
+        trial_row(i, "mha", i, 0, metrics=metrics | {"recall_right": r})
+        for i, r in enumerate((0.5, 0.52))
+    ]
+    print_front(run_of(tmp_path / "run", rows, {"recall_right": "max", "seconds": "min"}))
+    said = capsys.readouterr().out
+    assert "Seeds: recall_right varies by 0.014" in said
+    assert "The noise of seconds is unknown, so no difference in it is marked." in said
+    assert "accuracy" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("[1]", "unknown"),
+        ('{"state": "searching", "at": "soon", "trials_budget": [9]}', "unknown"),
+        ('{"state": "searching", "at": 5}', "silent"),
+        ('{"state": "finished"}', "finished"),
+    ],
+)
+def test_the_status_of_a_damaged_heartbeat(
+    lucky: Path, status: str, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lucky / "status.json").write_text(status)
+    show_status(str(lucky), True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["state"], told["trials"]) == (state, {"done": 5, "budget": None})
+    assert list(told) == [
+        "run", "state", "trials", "states", "pending", "objectives", "elapsed_s"
+    ]  # fmt: skip
+    show_status(str(lucky), False)
+    said = capsys.readouterr().out
+    assert "5 trials: 5 complete" in said
+    assert ("attnas resume" in said) == (state != "finished")
