@@ -28,7 +28,11 @@ RunName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one value; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value: search.trials=8; may repeat.",
+    ),
 ]
 Where = Annotated[
     str | None, typer.Option(metavar="EXPR", help='Keep designs such as "kv_cache_bytes < 2e6".')
@@ -124,7 +128,7 @@ def show(
 def export(
     run: RunName,
     to: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
-    pick: Annotated[str, typer.Option(help="knee, best:COLUMN, or a trial's number.")] = "knee",
+    pick: Annotated[str, typer.Option(help="knee, best:OBJECTIVE, or a trial's number.")] = "knee",
     where: Where = None,
     weights: Annotated[str, typer.Option(help="trained or none.")] = "trained",
     check: Annotated[

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from controller.config import RunConfig
+from controller.run import read_task
 from evaluator import CausalLM, Task
-from evaluator.tasks.mix import read_data
 from evaluator.training import TrainingConfig, train
 from search_space import Space
 
@@ -34,9 +34,10 @@ class Cost:
 
     def describe(self) -> str:
         """For people."""
+        whole = f"{self.minutes:.0f} minutes" if self.minutes >= 1 else "under a minute"
         limit = "" if self.limit_minutes is None else f", limited to {self.limit_minutes:g}"
         return (
-            f"about {self.trial_s:.0f} s a trial and {self.minutes:.0f} minutes in all on "
+            f"about {self.trial_s:.2g} s of training a trial and {whole} in all on "
             f"{self.workers} worker(s){limit}; timed here on {STEPS} steps of dense multi-head"
         )
 
@@ -44,7 +45,7 @@ class Cost:
 def estimated_cost(config: RunConfig, space: Space) -> Cost:
     """Time a few steps of the reference; designs with windows are a little cheaper."""
     torch.set_num_threads(config.threads)
-    task = Task.of(config.task, read_data(config.task))
+    task = Task.of(config.task, read_task(config))
     model = CausalLM(space.presets()["mha"], task.vocabulary)
     few = TrainingConfig(steps=STEPS)
     train(model, task, few, seed=0)

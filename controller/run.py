@@ -77,7 +77,7 @@ def start(
 ) -> Session:
     """A new run in `path`; returns when it is finished, drained or out of budget."""
     _check_workers(config, address)
-    data = _read_task(config)
+    data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
     fingerprint = Task.of(config.task, data).fingerprint
     writer = RunWriter.create(
@@ -103,7 +103,7 @@ def resume(path: Path, watch: Watch, address: str | None) -> Session:
             f"that wrote it ({run.provenance.get('versions', {}).get('attnas', 'unknown')})"
         ) from error
     _check_workers(config, address)
-    data = _read_task(config)
+    data = read_task(config)
     fingerprint = Task.of(config.task, data).fingerprint
     if run.provenance.get("data", fingerprint) != fingerprint:
         raise RunError(
@@ -183,7 +183,7 @@ def _check_workers(config: RunConfig, address: str | None) -> None:
         )
 
 
-def _read_task(config: RunConfig) -> dict[str, Any]:
+def read_task(config: RunConfig) -> dict[str, Any]:
     """The task's data, before anything is written; a sentence if there is none."""
     try:
         return dict(read_data(config.task))

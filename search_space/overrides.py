@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from search_space.errors import ConfigError, Problem
@@ -16,6 +17,7 @@ def apply_override(document: Document, text: str) -> Document:
     """
     place = f"--set {text}"
     path, equals, value_text = text.partition("=")
+    path = re.sub(r"\[(\d+)\]", r".\1", path)  # places in sentences are written a[0].b
     names = [name.strip() for name in path.split(".")]
     if not equals or not all(names):
         message = "an override is written key.path=value, such as space.depth=6"

@@ -46,6 +46,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run, runs/small."""
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "small.yaml").write_text(CONFIG)
+    (folder / "short.txt").write_text("abc")
     done = attnas(folder, "search", "small.yaml")
     assert done.returncode == 0, done.stderr
     assert "attnas export runs/small" in done.stdout
@@ -110,7 +111,8 @@ def test_a_second_search_of_one_config_is_a_run_of_its_own(workplace: Path):
     done = attnas(workplace, "search", "small.yaml", "--set", "search.trials=6")
     assert done.returncode == 0, done.stderr
     assert (workplace / "runs" / "small-2" / "run.json").exists()
-    assert "--set search.trials=6" in (workplace / "runs" / "small-2" / "config.yaml").read_text()
+    again = attnas(workplace, "search", "runs/small-2/config.yaml", "--dry-run")
+    assert "4 preset trainings, 1 proposals (0 of them random), 1 finalists" in again.stdout
 
 
 def test_init_writes_a_config_that_validates(workplace: Path):
@@ -127,7 +129,7 @@ def test_a_dry_run_says_what_would_run_and_starts_nothing(workplace: Path):
     done = attnas(workplace, "search", "small.yaml", "--dry-run", "--set", "search.trials=30")
     assert done.returncode == 0, done.stderr
     assert "4 preset trainings, 25 proposals (5 of them random), 1 finalists" in done.stdout
-    assert "minutes in all" in done.stdout
+    assert "in all on 1 worker(s)" in done.stdout
     assert sorted((workplace / "runs").iterdir()) == before
 
 
@@ -169,6 +171,8 @@ def test_five_mistakes_are_five_sentences_with_lines(workplace: Path):
         (["export", "small", "--to", "runs"], 2, "runs is not empty; name a new folder"),
         (["front", "small", "--where", "__import__('os')"], 2, "--where compares columns with"),
         (["front", "small", "--where", "speed < 2"], 2, "there is no column 'speed'"),
+        (["export", "small", "--to", "x", "--pick", "0", "--where", "accuracy > 2"], 2, "meets"),
+        (["validate", "small.yaml", "--set", "task.lm.text=short.txt"], 3, "leaves 3 bytes for"),
         (["dashboard", "nowhere"], 2, "there is no folder nowhere"),
         (["frnt", "small"], 2, "No such command 'frnt'"),
         (["front"], 2, "Missing argument 'RUN'"),

@@ -357,3 +357,10 @@ def test_a_damaged_space_gives_only_configuration_errors(start: int, cut: int, w
 @given(st.text(max_size=200))
 def test_any_text_gives_only_configuration_errors(text: str) -> None:
     hostile(text)
+
+
+def test_a_place_can_be_set_as_sentences_write_it() -> None:
+    document = parse_yaml("space: {constraints: [{count: parameters, max: 1}]}")
+    for path in ("space.constraints[0].max=5", "space.constraints.0.max=5"):
+        changed = apply_override(document, path)
+        assert changed.data["space"]["constraints"][0]["max"] == 5

@@ -82,6 +82,8 @@ def picked(run: Run, pick: str, where: str | None = None) -> pd.Series:
         if rows.empty:
             numbers = ", ".join(map(str, sorted(complete["trial"])[:20]))
             raise UsageError(f"trial {pick} of {run.path} did not complete; complete are {numbers}")
+        if where is not None and rows["key"].iloc[-1] not in set(designs_where(run, where)["key"]):
+            raise UsageError(f"trial {pick} of {run.path} does not meet {where!r}")
         return rows.iloc[-1]
     report = designs_where(run, where)
     if pick == "knee":

@@ -20,7 +20,8 @@ def cell(row: pd.Series, column: str, noise: Noise) -> str:
     bounds = interval(row, column, noise)
     if bounds is None or bounds[0] == bounds[1]:
         return f"{value:.3f}"
-    return f"{value:.3f} ±{(bounds[1] - bounds[0]) / 2:.2f}"
+    half = (bounds[1] - bounds[0]) / 2
+    return f"{value:.3f} ±{half:.2f}" if half >= 0.005 else f"{value:.3f} ±{half:.3f}"
 
 
 def _count(value: float) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from io import StringIO
 from pathlib import Path
 
 import typer
+from ruamel.yaml import YAML
 
 from attnas.commands.front import print_front
 from attnas.failures import UsageError
 from attnas.progress import watching
-from controller import Session, load_config, planned, resume, start
+from controller import RunConfig, Session, load_config, planned, resume, start
 from results import find_run
 from search_space import Space
 
@@ -24,9 +26,7 @@ def search_config(
     """A new run from a configuration."""
     loaded = load_config(config, overrides)
     path = _new_run(name, config)
-    text = config.read_text(encoding="utf-8")
-    if overrides:
-        text += "".join(f"\n# --set {override}" for override in overrides) + "\n"
+    text = _merged_text(config, loaded, overrides)
     plan = planned(Space.from_config(loaded.space), loaded)
     print(f"run {path}: {plan.describe()}", flush=True)
     if warning := plan.warning():
@@ -39,6 +39,16 @@ def resume_run(run: str, address: str | None) -> None:
     path = find_run(run, RUNS)
     print(f"run {path}", flush=True)
     _end(resume(path, watching, address))
+
+
+def _merged_text(config: Path, loaded: RunConfig, overrides: list[str]) -> str:
+    """What to keep beside the run: the file as it is, or with the command line's values in it."""
+    if not overrides:
+        return config.read_text(encoding="utf-8")
+    merged = StringIO()
+    YAML(typ="safe", pure=True).dump(loaded.to_plain(), merged)
+    sets = "".join(f"# --set {override}\n" for override in overrides)
+    return f"# {config} with\n{sets}{merged.getvalue()}"
 
 
 def _new_run(name: str | None, config: Path) -> Path:
