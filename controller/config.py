@@ -18,6 +18,7 @@ from pydantic import (
 from controller.strategies import STRATEGIES
 from evaluator.costs import GridConfig
 from evaluator.evaluate import EvaluationConfig, Limit
+from evaluator.support import unbuildable
 from evaluator.tasks import TaskConfig
 from evaluator.training import TrainingConfig
 from results import parse_objectives
@@ -30,6 +31,7 @@ from search_space import (
     load_yaml,
     validate,
 )
+from search_space.axes import size_axes
 from search_space.validation import closest, located_error
 
 TIMED = ("prefill_", "decode_")  # columns that the grid alone decides
@@ -169,12 +171,16 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
 
 
 def _context_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """The grid and the task's sequences must fit into every design's context."""
+    """The space must be one that can be trained, the grid and the task fit into its contexts."""
+    for stack in Space.from_config(config.space).stacks:
+        missing = dict.fromkeys(reason for layer in stack.layers if (reason := unbuildable(layer)))
+        for reason in missing:
+            yield "space", f"{reason}; leave it out of the {stack.name}"
     contexts = [
-        int(v)
-        for axis in Space.from_config(config.space).model_axes
+        int(value)
+        for axis in size_axes(config.space)
         if axis.name == "context"
-        for v in axis.values
+        for value in axis.values
     ]
     for part, what, length, fix in (
         ("measuring", "measuring at", config.measuring.longest, "measure at shorter lengths"),

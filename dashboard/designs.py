@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.origins import preset_name
-from search_space import AnyPattern, Design, DesignError, LayerDesign, preset
+from search_space import Design, DesignError, LayerDesign, Pattern, preset
 from search_space.counts import attended_pairs, kv_cache_bytes
 
 MASK_CELLS = 128  # a side, as many as an eye can tell apart
@@ -82,9 +82,9 @@ def layer_rows(design: Design) -> pd.DataFrame:
     )
 
 
-def distinct_patterns(design: Design) -> list[tuple[AnyPattern, list[int]]]:
+def distinct_patterns(design: Design) -> list[tuple[Pattern, list[int]]]:
     """Each pattern once, with the layers (from 1) that use it."""
-    layers: dict[AnyPattern, list[int]] = {}
+    layers: dict[Pattern, list[int]] = {}
     for number, layer in enumerate(design.layers, 1):
         layers.setdefault(layer.pattern, []).append(number)
     return list(layers.items())
@@ -112,7 +112,7 @@ def mask_lengths(context: int) -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def visible_shares(pattern: AnyPattern, length: int) -> tuple[np.ndarray, np.ndarray]:
+def visible_shares(pattern: Pattern, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Share of the pairs that `sees` shows, by block of positions, and the blocks' edges.
 
     Up to `MASK_CELLS` positions a block is one position and a share is 0 or 1.
@@ -133,7 +133,7 @@ def visible_shares(pattern: AnyPattern, length: int) -> tuple[np.ndarray, np.nda
     return counts / np.outer(sizes, sizes), edges
 
 
-def mask_cells(pattern: AnyPattern, length: int) -> pd.DataFrame:
+def mask_cells(pattern: Pattern, length: int) -> pd.DataFrame:
     """The mask's visible blocks; neighbours of a row with equal shares are one cell."""
     shares, edges = visible_shares(pattern, length)
     changes = np.ones(shares.shape, dtype=bool)
@@ -153,7 +153,7 @@ def mask_cells(pattern: AnyPattern, length: int) -> pd.DataFrame:
     return cells[cells["share"] > 0].reset_index(drop=True)
 
 
-def visible_text(pattern: AnyPattern, length: int) -> str:
+def visible_text(pattern: Pattern, length: int) -> str:
     """How much of the dense causal mask is there."""
     share = pattern.attended_pairs(length) / (length * (length + 1) // 2)
     return f"{share:.1%} of causal pairs"
@@ -177,7 +177,7 @@ def exact_counts(designs: dict[str, Design], dtype: str = "float32") -> pd.DataF
 
 def _counts(design: Design, dtype: str) -> dict[str, str]:
     cache = kv_cache_bytes(design, design.context, dtype)
-    projections = sum(layer.heads.parameters(design.width) for layer in design.layers)
+    projections = sum(layer.parameters(design.width, design.context) for layer in design.layers)
     return {
         "Layers": str(design.depth),
         "Model width": f"{design.width:,}",

@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, E model width, H query heads, G KV heads, D head dime
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,11 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)
 
 
+def rotary_base(layer: Any) -> float:
+    """Of the layer's rotary positions, the only ones that are built yet."""
+    return layer.position.base
+
+
 class Attention(nn.Module):
     """One layer's attention; its pattern's kernel does the work."""
 
@@ -46,7 +51,7 @@ class Attention(nn.Module):
         super().__init__()
         heads = layer.heads
         self.heads, self.kv_heads, self.dim = heads.query, heads.kv, heads.dim
-        self.angles_of = (layer.position.base, heads.dim)
+        self.angles_of = (rotary_base(layer), heads.dim)
         self.kernel = KERNELS[layer.pattern.name](layer.pattern)
         self.q_proj = nn.Linear(width, heads.query * heads.dim, bias=False)
         self.k_proj = nn.Linear(width, heads.kv * heads.dim, bias=False)
@@ -110,7 +115,7 @@ class Decoder(nn.Module):
             Block(design.width, design.mlp_width, layer) for layer in design.layers
         )
         self.norm = nn.RMSNorm(design.width, eps=1e-5)
-        self.angles_of = {(layer.position.base, layer.heads.dim) for layer in design.layers}
+        self.angles_of = {(rotary_base(layer), layer.heads.dim) for layer in design.layers}
 
     def forward(self, tokens: Tensor, caches: list[KVCache] | None) -> Tensor:
         x = self.embed_tokens(tokens)

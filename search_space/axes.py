@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from search_space.axis_config import Place, Placed, Value
-from search_space.errors import DesignError
-from search_space.layer_values import LAYER_AXES, layer_of
-from search_space.pattern_config import PatternChoice, variant_parts
+from search_space.layer_values import FAMILIES, LAYER_AXES, PLAIN_AXES
+from search_space.patterns import Kind
 from search_space.strict_yaml import Location
-from search_space.validation import closest, or_list
+from search_space.validation import or_list
+from search_space.variant_config import VariantChoice, variant_parts
 
 if TYPE_CHECKING:
     from search_space.space_config import LayerConfig, SpaceConfig
-
-MAX_COMBINATIONS = 200_000  # of values, per layer or shared: seconds to build
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,21 @@ class Axis:
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     otherwise: Value | None = None
     written_as_axis: bool = False
+    parent: str | None = None  # the axis with a value of which this one comes
+    parent_values: tuple[Value, ...] = ()
+
+    @property
+    def named(self) -> set[str]:
+        """Axes that decide whether this one counts."""
+        return {*self.when, *([self.parent] if self.parent else [])}
+
+    def idle(self, values: Mapping[str, Value]) -> bool:
+        """Whether the values of the axes before leave this one nothing to say."""
+        return self.parent is not None and values.get(self.parent) not in self.parent_values
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        """Whether its condition holds."""
+        return all(values.get(name) in wanted for name, wanted in self.when.items())
 
     def describe(self) -> str:
         """For people: `kv_heads: 1, 2 or 4 (per-layer)`."""
@@ -44,11 +55,27 @@ class Axis:
         return text
 
 
+@dataclass(frozen=True)
+class StackAxes:
+    """The axes of the layers of one kind: how many, repeated how, and what each may be."""
+
+    name: str  # decoder, encoder or cross
+    kind: Kind
+    depth: Axis
+    period: Axis
+    layer: tuple[Axis, ...]  # each after those that decide whether it counts
+
+    @property
+    def varying(self) -> list[Axis]:
+        """All of them."""
+        return [self.depth, self.period, *self.layer]
+
+
 def axis_of(name: str, written: Any, location: Location) -> Axis:
     """The axis that a plain value or an axis of the YAML stands for."""
     if not isinstance(written, Placed):
         return Axis(name, (written,), location)
-    if isinstance(written, PatternChoice):
+    if isinstance(written, VariantChoice):
         values = tuple(variant_parts(variant)[0] for variant in written.choice)
     else:
         values = tuple(written.values())  # pyright: ignore[reportAttributeAccessIssue]
@@ -59,127 +86,119 @@ def axis_of(name: str, written: Any, location: Location) -> Axis:
     return Axis(name, values, location, written.place, when, written.otherwise, True)
 
 
-def model_axes(config: SpaceConfig) -> list[Axis]:
-    """Width, depth, context and period."""
-    names = ("width", "depth", "context", "period")
-    return [axis_of(name, getattr(config, name), (name,)) for name in names]
+def size_axes(config: SpaceConfig) -> list[Axis]:
+    """Width and context: what all layers of a model have in common."""
+    return [axis_of(name, getattr(config, name), (name,)) for name in ("width", "context")]
 
 
-def layer_axes(config: LayerConfig) -> list[Axis]:
-    """The axes of a layer, the parameters of its patterns last."""
-    pattern = config.pattern
-    chosen = isinstance(pattern, PatternChoice)
-    variants = [*enumerate(pattern.choice)] if chosen else [(None, pattern)]
-    axes = [
-        axis_of(name, getattr(config, name), ("layer", name))
-        for name in LAYER_AXES
-        if name != "pattern"
+def stack_axes(config: SpaceConfig) -> list[StackAxes]:
+    """The stacks of a space, in the order of computation."""
+    kind: Kind = "bidirectional" if config.kind == "encoder" else "causal"
+    main = _stack("encoder" if config.kind == "encoder" else "decoder", kind, config, ())
+    if config.encoder is None or config.cross is None:
+        return [main]
+    encoder = _stack("encoder", "bidirectional", config.encoder, ("encoder",))
+    cross = config.cross
+    return [
+        encoder,
+        main,
+        StackAxes(
+            "cross",
+            "cross",
+            main.depth,
+            axis_of("period", cross.period, ("cross", "period")),
+            tuple(conditions_first(layer_axes(cross.layer, "cross", ("cross", "layer")))),
+        ),
     ]
-    written = pattern if chosen else variant_parts(pattern)[0]
-    axes.append(axis_of("pattern", written, ("layer", "pattern")))
-    for index, variant in variants:
-        name, parameters = variant_parts(variant)
-        where = ("layer", "pattern") if index is None else ("layer", "pattern", "choice", index)
-        axes += [
-            axis_of(f"{name}.{parameter}", axis, (*where, name, parameter))
-            for parameter, axis in parameters.items()
-        ]
-    return axes
+
+
+def _stack(name: str, kind: Kind, config: Any, where: Location) -> StackAxes:
+    depth = axis_of("depth", config.depth, (*where, "depth"))
+    period = axis_of("period", config.period, (*where, "period"))
+    layer = conditions_first(layer_axes(config.layer, kind, (*where, "layer")))
+    return StackAxes(name, kind, depth, period, tuple(layer))
+
+
+def layer_axes(config: LayerConfig, kind: Kind, where: Location) -> tuple[Axis, ...]:
+    """The axes of a layer, as they are written."""
+    axes: dict[str, Axis] = {}
+    for name in LAYER_AXES:
+        written = getattr(config, name)
+        if name == "position" and written is None:
+            written = "none" if kind == "cross" else "rotary"
+        if name not in PLAIN_AXES:
+            axes.update((axis.name, axis) for axis in _family_axes(name, written, (*where, name)))
+            continue
+        axis = axis_of(name, written, (*where, name))
+        if name == "second_kv_heads":
+            second = axes["second_pattern"]
+            patterns = {*second.values, second.otherwise} - {"none", None}
+            axis = replace(axis, parent=second.name, parent_values=tuple(map(str, patterns)))
+        axes[name] = axis
+    return tuple(axes.values())
+
+
+def _family_axes(name: str, written: Any, where: Location) -> Iterator[Axis]:
+    """The axis over a family's members, then those over their parameters."""
+    chosen = isinstance(written, VariantChoice)
+    yield axis_of(name, written if chosen else variant_parts(written)[0], where)
+    for index, variant in [*enumerate(written.choice)] if chosen else [(None, written)]:
+        member, parameters = variant_parts(variant)
+        place = where if index is None else (*where, "choice", index)
+        for parameter, axis in parameters.items():
+            full = FAMILIES[name].parameter(member, parameter)
+            found = axis_of(full, axis, (*place, member, parameter))
+            yield replace(found, parent=name, parent_values=(member,))
 
 
 def conditions_first(axes: Iterable[Axis]) -> list[Axis]:
-    """Each axis after those that its condition names; a circle is left out."""
+    """Each axis after those that decide whether it counts; a circle is left out."""
     ordered: list[Axis] = []
     waiting = list(axes)
     while waiting:
         names = {axis.name for axis in waiting}
-        ready = [axis for axis in waiting if not names & set(axis.when)]
+        ready = [axis for axis in waiting if not names & axis.named]
         if not ready:
             break
         ordered += ready
-        waiting = [axis for axis in waiting if names & set(axis.when)]
+        waiting = [axis for axis in waiting if names & axis.named]
     return ordered
 
 
-def effective(ordered: Iterable[Axis], drawn: Mapping[str, Value]) -> dict[str, Value]:
-    """The values that count: `otherwise` where an axis's condition does not hold."""
-    values: dict[str, Value] = {}
-    for axis in ordered:
-        value = drawn[axis.name]
-        if axis.when and not all(values[name] in wanted for name, wanted in axis.when.items()):
+def assignments(
+    ordered: Sequence[Axis], drawn: Mapping[str, Value], places: Iterable[Place]
+) -> Iterator[tuple[dict[str, Value], dict[str, Value]]]:
+    """Every choice for the axes at `places`, the ones in `drawn` given: (drawn, values).
+
+    `values` are those that count: none for an axis that is idle, `otherwise` where a condition
+    fails. What hangs on axes that are neither given nor chosen here is unknown and left out of
+    both. Axes that say nothing are not varied, so that no choice is made twice.
+    """
+    wanted = set(places)
+
+    def walk(
+        index: int, drawn: dict[str, Value], values: dict[str, Value], unknown: frozenset[str]
+    ) -> Iterator[tuple[dict[str, Value], dict[str, Value]]]:
+        if index == len(ordered):
+            yield drawn, values
+            return
+        axis = ordered[index]
+        name, hazy = axis.name, bool(axis.named & unknown)
+        if not hazy and axis.idle(values):
+            yield from walk(index + 1, drawn, values, unknown)
+        elif not hazy and not axis.holds(values):
             assert axis.otherwise is not None  # the configuration requires it
-            value = axis.otherwise
-        values[axis.name] = value
-    return values
+            yield from walk(index + 1, drawn, {**values, name: axis.otherwise}, unknown)
+        elif name in drawn or axis.place not in wanted:
+            if name in drawn and not hazy:
+                values = {**values, name: drawn[name]}
+            else:
+                unknown = unknown | {name}
+            yield from walk(index + 1, drawn, values, unknown)
+        else:
+            for value in axis.values:
+                counts = unknown | {name} if hazy else unknown
+                new = values if hazy else {**values, name: value}
+                yield from walk(index + 1, {**drawn, name: value}, new, counts)
 
-
-def combinations(axes: Iterable[Axis]) -> Iterable[dict[str, Value]]:
-    """Every assignment of the axes' values."""
-    axes = list(axes)
-    for values in product(*(axis.values for axis in axes)):
-        yield {axis.name: value for axis, value in zip(axes, values, strict=True)}
-
-
-def semantic_problems(config: SpaceConfig) -> list[tuple[Location, str]]:
-    """Mistakes that lie between the parts of a space, each with its place in the space's YAML."""
-    axes = layer_axes(config.layer)
-    problems = [problem for axis in axes for problem in _condition_problems(axis)]
-    ordered = conditions_first(axes)
-    if not problems and len(ordered) < len(axes):
-        circle = [axis for axis in axes if axis not in ordered]
-        message = f"the conditions of {or_list(a.name for a in circle)} go in a circle; remove one"
-        problems.append(((*circle[0].location, "when"), message))
-    sizes = model_axes(config)
-    contexts = next(axis.values for axis in sizes if axis.name == "context")
-    problems += _constraint_problems(config, contexts)
-    shared = [axis for axis in [*sizes, *axes] if axis.place != "per-layer"]
-    frames = math.prod(len(axis.values) for axis in shared)
-    if frames > MAX_COMBINATIONS:
-        message = (
-            f"what the layers share and what the motif repeats combine in at most "
-            f"{MAX_COMBINATIONS:,} ways, but got {frames:,}; offer fewer values"
-        )
-        return [*problems, ((), message)]
-    total = len(contexts) * math.prod(len(axis.values) for axis in axes)
-    if total > MAX_COMBINATIONS:
-        message = (
-            f"the values of a layer combine in at most {MAX_COMBINATIONS:,} ways, "
-            f"but got {total:,}; offer fewer values"
-        )
-        return [*problems, (("layer",), message)]
-    return problems or _no_legal_layer(ordered)
-
-
-def _condition_problems(axis: Axis) -> Iterable[tuple[Location, str]]:
-    for other in axis.when:
-        if other not in LAYER_AXES or other == axis.name:
-            names = [name for name in LAYER_AXES if name != axis.name]
-            meant = closest(other, names)
-            fix = f"did you mean `{meant}`?" if meant else f"it may name {or_list(names)}"
-            message = f"a condition names another axis of the layer, but got {other!r}; {fix}"
-            yield (*axis.location, "when", other), message
-
-
-def _constraint_problems(
-    config: SpaceConfig, contexts: tuple[Value, ...]
-) -> Iterable[tuple[Location, str]]:
-    longest = max(int(context) for context in contexts)
-    for index, constraint in enumerate(config.constraints):
-        if constraint.at is not None and constraint.at > longest:
-            message = (
-                f"the designs hold at most {longest} tokens, but got at={constraint.at}; "
-                f"try at={longest}"
-            )
-            yield ("constraints", index, "at"), message
-
-
-def _no_legal_layer(ordered: list[Axis]) -> list[tuple[Location, str]]:
-    """Nothing where some combination is legal; else the rule that refused the last one."""
-    reason = ""
-    for drawn in combinations(ordered):
-        try:
-            layer_of(effective(ordered, drawn))
-            return []
-        except DesignError as error:
-            reason = str(error)
-    return [(("layer",), f"no combination of these values makes a legal layer: {reason}")]
+    yield from walk(0, dict(drawn), {}, frozenset())

@@ -193,6 +193,12 @@ FloatAxis = Annotated[
 ]
 
 
+WordAxis = Annotated[
+    Annotated[str, Tag("<value>")] | Annotated[Choice[str], Tag("<choice>")],
+    Discriminator(lambda value: "<value>" if axis_form(value) == "<value>" else "<choice>"),
+]
+
+
 def written_values(axis: Any) -> list[tuple[Location, Any]]:
     """Every value that an axis can take, with its place inside the axis."""
     if not isinstance(axis, Placed):

@@ -1,10 +1,11 @@
-"""Constraints: bounds on the exact counts of a design."""
+"""Constraints: bounds on the exact counts of a design, and what must be able to run it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from search_space import counts
+from search_space.deployability import refusals
 from search_space.design import Design
 from search_space.space_config import ConstraintConfig
 
@@ -61,3 +62,19 @@ class Constraint:
         low = "" if self.low is None else f"at least {self.low:,}"
         high = "" if self.high is None else f"at most {self.high:,}"
         return f"{self.name}: {' and '.join(text for text in (low, high) if text)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployable:
+    """A target that must take the design as it is."""
+
+    target: str
+
+    def violation(self, design: Design) -> str | None:
+        """The first reason why it does not, or None."""
+        reasons = refusals(design, self.target)
+        return f"{self.target}: {reasons[0]}" if reasons else None
+
+    def describe(self) -> str:
+        """For people."""
+        return f"deploy: {self.target}"

@@ -1,13 +1,17 @@
 """Exact counts of a design, without building it: parameters, FLOPs, cache bytes, pairs.
 
 One multiply-add is two FLOPs. Norms, rotations, softmax and the embedding look-up are left out:
-they are below a percent of the rest and no two tools count them alike.
+they are below a percent of the rest and no two tools count them alike. In an encoder-decoder,
+`length` and `context` are those of the source and of the target alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from search_space.design import Design
 from search_space.errors import DesignError
+from search_space.layer import LayerDesign
 
 BYTES_PER_ELEMENT = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
 
@@ -15,52 +19,81 @@ BYTES_PER_ELEMENT = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "in
 def parameters(design: Design, vocabulary: int) -> int:
     """Weights of the model with untied embeddings and no biases."""
     embeddings = 2 * vocabulary * design.width
-    return embeddings + _block_matrix_weights(design) + (2 * design.depth + 1) * design.width
+    own = [layer for layer in design.layers if not layer.tied]
+    attention = sum(layer.parameters(design.width, design.context) for layer in own)
+    mlps = sum(_mlp_weights(design, layer) for layer in own)
+    blocks = sum(layer.kind != "cross" for layer in own)
+    # a norm before each attention layer and each MLP, and one behind each stack
+    norms = len(own) + blocks + (2 if design.kind == "encoder-decoder" else 1)
+    return embeddings + attention + mlps + norms * design.width
 
 
 def attended_pairs(design: Design, length: int) -> int:
-    """Visible (query, key) pairs of one sequence, summed over layers and query heads."""
-    return sum(layer.heads.query * layer.pattern.attended_pairs(length) for layer in design.layers)
+    """Attended (query, key) pairs of one sequence, summed over layers and query heads."""
+    return sum(layer.attended_pairs(length) for layer in design.layers)
 
 
 def prefill_flops(design: Design, length: int, vocabulary: int) -> int:
-    """FLOPs of one forward pass over a prompt of `length` tokens, logits of the last one only."""
-    matrices = 2 * length * _block_matrix_weights(design)
-    scores = sum(
-        4 * layer.heads.query * layer.heads.dim * layer.pattern.attended_pairs(length)
-        for layer in design.layers
-    )
-    return matrices + scores + 2 * vocabulary * design.width
+    """FLOPs of taking in a sequence of `length` tokens up to the logits of one position.
+
+    A decoder takes in a prompt. An encoder-decoder encodes its source, projects it for every
+    cross layer, and decodes the first token.
+    """
+    logits = 2 * vocabulary * design.width
+    if design.kind != "encoder-decoder":
+        return _sequence_flops(design, design.layers, length) + logits
+    encoder = _sequence_flops(design, design.stack("bidirectional"), length)
+    cross = design.stack("cross")
+    projected = sum(layer.sharing.key_weights(design.width, layer.heads) for layer in cross)
+    return encoder + 2 * length * projected + _token_flops(design, 1, length) + logits
 
 
 def decode_flops(design: Design, context: int, vocabulary: int) -> int:
-    """FLOPs of generating the token at position `context - 1`, the ones before it cached."""
-    matrices = 2 * (_block_matrix_weights(design) + vocabulary * design.width)
-    scores = sum(
-        4 * layer.heads.query * layer.heads.dim * layer.pattern.cached_positions(context)
-        for layer in design.layers
-    )
-    return matrices + scores
+    """FLOPs of generating the token at position `context - 1`, the ones before it cached.
+
+    An encoder generates nothing, so its count is 0.
+    """
+    if design.kind == "encoder":
+        return 0
+    return _token_flops(design, context, context) + 2 * vocabulary * design.width
 
 
 def train_step_flops(design: Design, length: int, batch: int, vocabulary: int) -> int:
     """FLOPs of one forward and backward pass: the backward pass costs twice the forward."""
-    all_logits = 2 * (length - 1) * vocabulary * design.width
-    return 3 * batch * (prefill_flops(design, length, vocabulary) + all_logits)
+    logits = 2 * length * vocabulary * design.width
+    return 3 * batch * (_sequence_flops(design, design.layers, length) + logits)
 
 
 def kv_cache_bytes(design: Design, context: int, dtype: str = "float32", batch: int = 1) -> int:
-    """Bytes of keys and values that decoding keeps for `batch` sequences of `context` tokens."""
+    """Bytes that decoding keeps for `batch` sequences of `context` tokens."""
     if dtype not in BYTES_PER_ELEMENT:
         raise DesignError(f"dtype must be one of {', '.join(BYTES_PER_ELEMENT)}, but got {dtype!r}")
-    elements = sum(
-        2 * layer.heads.kv * layer.heads.dim * layer.pattern.cached_positions(context)
-        for layer in design.layers
-    )
+    elements = sum(layer.cache_elements(context) for layer in design.layers)
     return batch * elements * BYTES_PER_ELEMENT[dtype]
 
 
-def _block_matrix_weights(design: Design) -> int:
-    """Weights of the projections and MLPs of all blocks: what every token is multiplied with."""
-    attention = sum(layer.heads.parameters(design.width) for layer in design.layers)
-    return attention + design.depth * 3 * design.width * design.mlp_width
+def _sequence_flops(design: Design, layers: Iterable[LayerDesign], length: int) -> int:
+    """FLOPs of layers, tied ones too, and the MLPs behind them over a whole sequence."""
+    return sum(
+        2 * length * (layer.token_weights(design.width) + _mlp_weights(design, layer))
+        + layer.mixing_flops(length)
+        for layer in layers
+    )
+
+
+def _token_flops(design: Design, context: int, source: int) -> int:
+    """FLOPs of the decoder for its newest of `context` tokens, the source's keys cached."""
+    total = 0
+    for layer in design.layers:
+        if layer.kind == "bidirectional":
+            continue
+        weights = layer.token_weights(design.width) + _mlp_weights(design, layer)
+        if layer.kind == "cross":
+            weights -= layer.sharing.key_weights(design.width, layer.heads)
+        total += 2 * weights + layer.decode_flops(source if layer.kind == "cross" else context)
+    return total
+
+
+def _mlp_weights(design: Design, layer: LayerDesign) -> int:
+    """Weights of the gated MLP behind a layer."""
+    return 0 if layer.kind == "cross" else 3 * design.width * design.mlp_width

@@ -1,21 +1,35 @@
-"""Design: a whole model's attention configuration, with a key equal for equal functions."""
+"""Design: a whole model's attention configuration, with a key equal for equal functions.
+
+Attention layers stand in the order in which they are computed. Causal ones make a decoder,
+bidirectional ones an encoder, and bidirectional, then causal ones with cross attention after
+some or all of them, an encoder-decoder. Every layer but a cross one has an MLP behind it, or
+behind its cross layer.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from search_space.errors import DesignError
+from search_space.gates import GATES
 from search_space.heads import Heads
-from search_space.layer import LayerDesign
-from search_space.patterns import PATTERNS
+from search_space.layer import LayerDesign, Split
+from search_space.patterns import PATTERNS, Kind
 from search_space.positions import POSITIONS
+from search_space.scores import SCORES
+from search_space.sharing import SHARINGS
 
+# Raised when designs of before change their meaning. A new element leaves it alone: ordinary
+# values are not written, so that keys outlive the growth of the language.
 LANGUAGE_VERSION = 1
+ALWAYS = {"heads", "pattern", "position"}  # of a layer, written in any case
 MAX_FLOAT = 1e300  # float() overflows on whole numbers above 1.8e308
+
+ModelKind = Literal["decoder", "encoder", "encoder-decoder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +50,49 @@ class Design:
             raise DesignError(f"the maximum context must be at least 2, but got {self.context}")
         if not self.layers:
             raise DesignError("a design needs at least one layer, but got none")
+        if any(layer.kind != "causal" for layer in self.layers):
+            _check_order([layer.kind for layer in self.layers])
+        if not all(layer.independent for layer in self.layers):
+            self._check_anchors()
+
+    def _check_anchors(self) -> None:
+        for number, (layer, anchor) in enumerate(zip(self.layers, self.anchors(), strict=True)):
+            if layer.independent:
+                continue
+            verb = "is tied" if layer.tied else "reuses keys and values"
+            if anchor is None:
+                raise DesignError(
+                    f"layer {number} {verb}, but no {layer.kind} layer before it has its own; "
+                    "the first of a kind must be independent"
+                )
+            if misfit := layer.misfit(self.layers[anchor], self.context):
+                raise DesignError(f"layer {number} {verb} from layer {anchor}: {misfit}")
+
+    def anchors(self) -> list[int | None]:
+        """For each layer the nearest earlier independent one of its kind, by index."""
+        latest: dict[str, int] = {}
+        found: list[int | None] = []
+        for index, layer in enumerate(self.layers):
+            found.append(latest.get(layer.kind))
+            if layer.independent:
+                latest[layer.kind] = index
+        return found
+
+    @property
+    def kind(self) -> ModelKind:
+        """What the layers make: a decoder, an encoder, or both."""
+        if self.layers[0].kind == "causal":
+            return "decoder"
+        return "encoder" if self.layers[-1].kind == "bidirectional" else "encoder-decoder"
+
+    def stack(self, kind: Kind) -> tuple[LayerDesign, ...]:
+        """The layers of one kind, in order."""
+        return tuple(layer for layer in self.layers if layer.kind == kind)
 
     @property
     def depth(self) -> int:
-        """Number of transformer blocks."""
-        return len(self.layers)
+        """Number of transformer blocks; cross attention is part of the block before it."""
+        return sum(layer.kind != "cross" for layer in self.layers)
 
     @property
     def mlp_width(self) -> int:
@@ -87,41 +139,73 @@ class Design:
         top = _take("design", {k: v for k, v in data.items() if k != "language"}, cls)
         if not isinstance(top["layers"], list):
             raise DesignError("`layers` must be a list of layers")
-        layers = []
-        for index, item in enumerate(top["layers"]):
-            layer = _take(f"layer {index}", item, LayerDesign)
-            layers.append(
-                LayerDesign(
-                    heads=_typed(f"layer {index} heads", layer["heads"], Heads),
-                    pattern=_variant(f"layer {index} pattern", layer["pattern"], PATTERNS),
-                    position=_variant(f"layer {index} position", layer["position"], POSITIONS),
-                )
-            )
-        return _typed("design", top | {"layers": tuple(layers)}, cls)
+        layers = tuple(_layer(f"layer {i}", item) for i, item in enumerate(top["layers"]))
+        return _typed("design", top | {"layers": layers}, cls)
+
+
+def _check_order(kinds: list[str]) -> None:
+    """Encoder first, then the decoder; cross attention only where there is something to see."""
+    encoder = kinds.count("bidirectional")
+    if "bidirectional" in kinds[encoder:]:
+        raise DesignError("bidirectional layers are an encoder's and come before all others")
+    decoder = kinds[encoder:]
+    if "cross" in decoder and not encoder:
+        raise DesignError("cross attention needs an encoder; put bidirectional layers first")
+    if decoder and encoder and "cross" not in decoder:
+        raise DesignError(
+            "a decoder behind an encoder needs cross attention; put a cross layer behind it"
+        )
+    for before, after in zip(["start", *decoder], decoder, strict=False):
+        if after == "cross" and before != "causal":
+            raise DesignError(f"a cross layer follows a causal one, but got one after {before}")
+
+
+def _layer(where: str, data: Any) -> LayerDesign:
+    """A layer from parsed JSON; what is ordinary may be missing."""
+    values = _take(where, data, LayerDesign)
+    families = {"pattern": PATTERNS, "position": POSITIONS, "sharing": SHARINGS}
+    families |= {"score": SCORES, "gate": GATES}
+    for name, registry in families.items():
+        if name in values:
+            values[name] = _variant(f"{where} {name}", values[name], registry)
+    if "split" in values:
+        split = _take(f"{where} split", values["split"], Split)
+        pattern = _variant(f"{where} split pattern", split["pattern"], PATTERNS)
+        values["split"] = _typed(f"{where} split", split | {"pattern": pattern}, Split)
+    if not isinstance(values.get("tied", False), bool):
+        raise DesignError(f"{where}: tied must be true or false, but got {values['tied']!r}")
+    return LayerDesign(**values | {"heads": _typed(f"{where} heads", values["heads"], Heads)})
 
 
 def _plain(value: Any) -> Any:
     """A dataclass as plain JSON data, a variant type carrying its name."""
     if is_dataclass(value) and not isinstance(value, type):
         name = getattr(type(value), "name", None)
-        named = {} if name is None else {"name": name}
-        return named | {
+        plain = {} if name is None else {"name": name}
+        for f in fields(value):
+            item = getattr(value, f.name)
+            if isinstance(value, LayerDesign) and f.name not in ALWAYS and item == _default(f):
+                continue
             # Rotary(10000) and Rotary(10000.0) are equal, so their text must be as well
-            f.name: float(item) if f.type == "float" else _plain(item)
-            for f in fields(value)
-            for item in (getattr(value, f.name),)
-        }
+            plain[f.name] = float(item) if f.type == "float" else _plain(item)
+        return plain
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
 
 
+def _default(f: Any) -> Any:
+    """A field's default; MISSING, which equals nothing else, where it has none."""
+    return f.default if f.default_factory is MISSING else f.default_factory()
+
+
 def _take(where: str, data: Any, cls: type) -> dict[str, Any]:
-    """The fields of `cls` out of a mapping, all present and none besides."""
+    """The fields of `cls` out of a mapping, none besides and all without a default present."""
     if not isinstance(data, Mapping):
         raise DesignError(f"{where} must be a mapping, but got {data!r}")
     names = {f.name for f in fields(cls)}
-    for problem, keys in (("lacks", names - set(data)), ("has unknown", set(data) - names)):
+    needed = ALWAYS if cls is LayerDesign else names
+    for problem, keys in (("lacks", needed - set(data)), ("has unknown", set(data) - names)):
         if keys:
             raise DesignError(f"{where} {problem} {', '.join(sorted(map(str, keys)))}")
     return dict(data)

@@ -1,50 +1,31 @@
-"""Frames: a space cut into parts in which every layer may be chosen on its own.
+"""Frames: a space cut into parts in which designs can be counted and drawn.
 
-A frame fixes everything that the layers share. Its group of cells has one cell for each assignment
-of the motif axes; a cell lists the legal canonical layers that its per-layer axes then give.
-Layers at the same position of the motif (i % period) take their layers from the same cell, so
-every choice of cells and of layers from them is a legal design, and they can be counted:
-a frame has the product over positions of (the sum over cells of |layers| ** repeats).
-
-One design may be reached in several ways (a shared window counts for nothing where all layers are
-dense; a motif of 1 is one of 2): `ways` counts them exactly.
+A frame fixes everything that layers share: width, context, and for each stack its depth, the
+length of its motif and its shared values. What is left are cells for the positions of the motif
+and layers from the cells. Where no layer leans on another these are free, and a frame has the
+product over positions of (the sum over cells of |layers| ** repeats). Where some do, sequences
+are chains, counted by `chains`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, product
 from math import prod
 
-from search_space.axes import Axis, combinations, conditions_first, effective
+import numpy as np
+
+from search_space.axes import Axis
 from search_space.axis_config import Value
+from search_space.chains import Chain, Layers
 from search_space.errors import DesignError
-from search_space.layer import LayerDesign
-from search_space.layer_values import distance, features, layer_of
+from search_space.stack import Cell, Part, Stack
 
-Layers = tuple[int, ...]  # a design's layers, by their numbers in Frames.layers
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Cell:
-    """The layers to choose from where shared and motif values are fixed."""
-
-    number: int
-    group: int
-    motif: Mapping[str, Value]
-    options: Layers
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Group:
-    """The cells that differ in motif values only."""
-
-    context: int
-    shared: Mapping[str, Value]
-    cells: tuple[Cell, ...]
+Choice = tuple[Layers, ...]  # the layers of each stack
+MAX_ASSIGNMENTS = 1_000  # of cells to positions of a motif, where layers lean on others
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,190 +33,189 @@ class Frame:
     """One assignment of everything that a design's layers share."""
 
     width: int
-    depth: int
-    period: int
-    group: Group
+    context: int
+    parts: tuple[Part, ...]
 
     @property
     def values(self) -> Mapping[str, Value]:
-        """The shared values by axis name."""
-        sizes = {"width": self.width, "depth": self.depth, "period": self.period}
-        return {**sizes, "context": self.group.context, **self.group.shared}
+        """The shared values by name, a stack's under its own."""
+        sizes: dict[str, Value] = {"width": self.width, "context": self.context}
+        for part in self.parts:
+            sizes |= {f"{part.stack.name}.{name}": v for name, v in part.values.items()}
+        return sizes
 
 
 class Frames:
-    """All frames of a space, with their layers interned as small numbers."""
+    """All frames of a space."""
 
-    def __init__(self, model: Sequence[Axis], layer: Sequence[Axis]) -> None:
-        self.layers: list[LayerDesign] = []
-        self.features: list[Mapping[str, Value]] = []  # of the layer with the same number
-        self.numbers: dict[LayerDesign, int] = {}
-        self.cells: list[Cell] = []
-        self.groups: list[Group] = []
-        self.homes: list[set[int]] = []  # the cells of all contexts that offer a layer
-        self._nearest: dict[tuple[int, LayerDesign], tuple[float, int]] = {}
-        self._layer_axes = conditions_first(layer)
-        self._sizes = {axis.name: [int(value) for value in axis.values] for axis in model}
-        for context in self._sizes["context"]:
-            self._add_groups(context)
-        motif = any(len(group.cells) > 1 for group in self.groups)
-        periods = self._sizes["period"] if motif else [1]  # without motif axes they are all alike
-        self.periods = {d: sorted({min(p, d) for p in periods}) for d in self._sizes["depth"]}
+    def __init__(self, sizes: Mapping[str, Axis], stacks: Sequence[Stack]) -> None:
+        self.stacks = stacks
+        self._chains: dict[tuple[int, ...], Chain] = {}
+        self._lanes: dict[tuple[int, ...], Lanes] = {}
+        self._widths = [int(width) for width in sizes["width"].values]
         self.all = [
-            Frame(width, depth, period, group)
-            for group in self.groups
-            for width in self._sizes["width"]
-            for depth in self._sizes["depth"]
-            for period in self.periods[depth]
+            Frame(width, int(context), parts)
+            for context in sizes["context"].values
+            for parts in self._parts(int(context))
+            for width in self._widths
         ]
+        if not self.all:
+            raise DesignError("no context of the space has a legal layer; offer other values")
 
-    def _add_groups(self, context: int) -> None:
-        """The distinct groups of one context; those without any legal layer are left out."""
-        placed = {
-            place: [axis for axis in self._layer_axes if axis.place == place]
-            for place in ("shared", "motif", "per-layer")
-        }
-        known: set[frozenset[frozenset[int]]] = set()
-        built: dict[tuple[tuple[str, Value], ...], int | None] = {}
-        for shared in combinations(placed["shared"]):
-            cells: dict[frozenset[int], tuple[dict[str, Value], Layers]] = {}
-            for motif in combinations(placed["motif"]):
-                found: dict[int, None] = {}
-                for own in combinations(placed["per-layer"]):
-                    number = self._number({**shared, **motif, **own}, context, built)
-                    if number is not None:
-                        found[number] = None
-                if found:
-                    cells.setdefault(frozenset(found), (motif, tuple(found)))
-            if cells and frozenset(cells) not in known:
-                known.add(frozenset(cells))
-                self._add_group(context, shared, list(cells.values()))
+    def _parts(self, context: int) -> Iterator[tuple[Part, ...]]:
+        each = [
+            [
+                Part(stack, depth, period, group)
+                for group in stack.groups
+                if group.context == context
+                for depth, periods in stack.periods.items()
+                for period in periods
+            ]
+            for stack in self.stacks
+        ]
+        for parts in product(*each):
+            depths = {part.stack.name: part.depth for part in parts}
+            if depths.get("cross", depths.get("decoder")) == depths.get("decoder"):
+                yield parts
 
-    def _add_group(
-        self,
-        context: int,
-        shared: Mapping[str, Value],
-        cells: Sequence[tuple[Mapping[str, Value], Layers]],
-    ) -> None:
-        start, group = len(self.cells), len(self.groups)
-        for number, (motif, options) in enumerate(cells, start):
-            self.cells.append(Cell(number, group, motif, options))
-            for option in options:
-                self.homes[option].add(number)
-        self.groups.append(Group(context, shared, tuple(self.cells[start:])))
-
-    def _number(
-        self,
-        drawn: Mapping[str, Value],
-        context: int,
-        built: dict[tuple[tuple[str, Value], ...], int | None],
-    ) -> int | None:
-        """The canonical layer's number, or None where the values are not legal together."""
-        values = effective(self._layer_axes, drawn)
-        pattern = values["pattern"]
-        key = tuple((k, v) for k, v in values.items() if "." not in k or k.split(".")[0] == pattern)
-        if key not in built:
-            try:
-                built[key] = self._intern(layer_of(values).canonical(context))
-            except DesignError:
-                built[key] = None
-        return built[key]
-
-    def _intern(self, layer: LayerDesign) -> int:
-        if layer not in self.numbers:
-            self.numbers[layer] = len(self.layers)
-            self.layers.append(layer)
-            self.features.append(features(layer))
-            self.homes.append(set())
-        return self.numbers[layer]
+    def lanes(self, part: Part) -> Lanes:
+        """The ways through a part; parts of one group and size share them."""
+        key = (id(part.stack), part.depth, part.period, part.group.number)
+        if key not in self._lanes:
+            self._lanes[key] = Lanes(part)
+        return self._lanes[key]
 
     @cached_property
     def weights(self) -> list[int]:
         """Ways through each frame."""
-        return [self._weight(frame) for frame in self.all]
-
-    def _weight(self, frame: Frame) -> int:
-        """Ways through a frame: some positions of its motif come once more than the others."""
-        repeats, more = divmod(frame.depth, frame.period)
-        often, seldom = (sum(self.cell_weights(frame.group, n)) for n in (repeats + 1, repeats))
-        return often**more * seldom ** (frame.period - more)
+        return [prod(self.lanes(part).total for part in frame.parts) for frame in self.all]
 
     @cached_property
     def cumulative(self) -> list[float]:
         """The frames' shares of all ways, summed up to each."""
         total = sum(self.weights)
+        if not total:
+            raise DesignError("no sequence of layers of the space is legal; offer other values")
         return [part / total for part in accumulate(self.weights)]
 
-    def cell_weights(self, group: Group, repeats: int) -> list[int]:
-        """Ways to fill this many layers at one position of the motif, for each cell."""
-        return [len(cell.options) ** repeats for cell in group.cells]
+    @cached_property
+    def possible(self) -> list[Frame]:
+        """Frames that hold a design at all."""
+        return [frame for frame, ways in zip(self.all, self.weights, strict=True) if ways]
 
     @cached_property
     def unambiguous(self) -> bool:
         """Whether no design can be reached in two ways."""
-        by_context: dict[int, Counter[int]] = {}
-        for cell in self.cells:
-            counter = by_context.setdefault(self.groups[cell.group].context, Counter())
-            counter.update(cell.options)
-        once = all(max(counter.values()) == 1 for counter in by_context.values())
-        return once and all(len(periods) == 1 for periods in self.periods.values())
+        return all(stack.unambiguous for stack in self.stacks)
 
-    def cells_at(self, layers: Layers, context: int, period: int) -> list[dict[int, list[Cell]]]:
-        """For each position of the motif, the cells that offer its layers, by group."""
-        found: list[dict[int, list[Cell]]] = []
-        for residue in range(period):
-            shared = set.intersection(*(self.homes[n] for n in {*layers[residue::period]}))
-            cells: dict[int, list[Cell]] = {}
-            for number in shared:
-                cell = self.cells[number]
-                if self.groups[cell.group].context == context:
-                    cells.setdefault(cell.group, []).append(cell)
-            if not cells:
-                return []
-            found.append(cells)
-        return found
+    def draw(self, rng: np.random.Generator) -> tuple[Frame, Choice]:
+        """One way to a design, uniform over all ways."""
+        shares = self.cumulative
+        frame = self.all[bisect_right(shares, rng.random(), hi=len(shares) - 1)]
+        return frame, tuple(self.lanes(part).draw(rng) for part in frame.parts)
 
-    def ways(self, layers: Layers, context: int) -> int:
+    def ways(self, choice: Choice, context: int) -> int:
         """In how many ways a design with these layers is reached (its width is no choice)."""
-        total = 0
-        for period in self.periods[len(layers)]:
-            positions = self.cells_at(layers, context, period)
-            for group in set.intersection(*map(set, positions)) if positions else ():
-                total += prod(len(cells[group]) for cells in positions)
-        return total
+        pairs = zip(self.stacks, choice, strict=True)
+        return prod(stack.ways(layers, context) for stack, layers in pairs)
 
-    def realising(self, width: int, context: int, layers: Layers) -> list[Frame]:
+    def realising(self, width: int, context: int, choice: Choice) -> list[Frame]:
         """The frames in which a design can be built."""
-        found: list[Frame] = []
-        for period in self.periods.get(len(layers), []) if width in self._sizes["width"] else []:
-            positions = self.cells_at(layers, context, period)
-            for group in sorted(set.intersection(*map(set, positions))) if positions else ():
-                found.append(Frame(width, len(layers), period, self.groups[group]))
-        return found
+        if width not in self._widths:
+            return []
+        pairs = zip(self.stacks, choice, strict=True)
+        each = [stack.realising(layers, context) for stack, layers in pairs]
+        return [Frame(width, context, parts) for parts in product(*each)]
 
-    def nearest(self, cell: Cell, wanted: LayerDesign) -> tuple[float, int]:
-        """The cell's layer with the most equal axis values, and how far it is."""
-        key = (cell.number, wanted)
-        if key not in self._nearest:
-            if len(self._nearest) > 200_000:
-                self._nearest.clear()
-            self._nearest[key] = self._find_nearest(cell, wanted)
-        return self._nearest[key]
+    def every(self, frame: Frame) -> Iterator[Choice]:
+        """Every way through a frame."""
+        return product(*(self.lanes(part).every() for part in frame.parts))
 
-    def _find_nearest(self, cell: Cell, wanted: LayerDesign) -> tuple[float, int]:
-        known = self.numbers.get(wanted)
-        if known is not None and cell.number in self.homes[known]:
-            return 0.0, known
-        values = features(wanted)
-        return min((distance(self.features[n], values), n) for n in cell.options)
 
-    def fit(self, frame: Frame, wanted: Sequence[LayerDesign]) -> tuple[float, Layers]:
-        """The frame's layers nearest to the wanted ones, and the sum of their distances."""
-        layers, total = [0] * frame.depth, 0.0
-        for residue in range(frame.period):
-            here = wanted[residue :: frame.period]
-            fits = ([self.nearest(cell, layer) for layer in here] for cell in frame.group.cells)
-            best = min(fits, key=lambda fit: sum(far for far, _ in fit))
-            total += sum(far for far, _ in best)
-            layers[residue :: frame.period] = [number for _, number in best]
-        return total, tuple(layers)
+class Lanes:
+    """The ways through one part: cells for the positions of its motif, layers from the cells."""
+
+    def __init__(self, part: Part) -> None:
+        self.part, group = part, part.group
+        self._shares: dict[int, list[float]] = {}
+        self._chains: list[tuple[tuple[Cell, ...], Chain]] = []
+        self._repeated = False  # chains are over one motif, which is then repeated
+        if not group.leaning:
+            free = (sum(self._cell_weights(r)) for r in range(part.period))
+            self.total = prod(free)
+            return
+        if len(group.cells) > 1 and all(len(cell.options) == 1 for cell in group.cells):
+            self._repeated = True
+            options = tuple(cell.options[0] for cell in group.cells)
+            self._chains = [((), self._chain([options] * part.period))]
+        else:
+            self._chains = [
+                (cells, self._chain([cells[i % part.period].options for i in range(part.depth)]))
+                for cells in self._assignments()
+            ]
+        self.total = sum(chain.total for _, chain in self._chains)
+
+    def _assignments(self) -> Iterator[tuple[Cell, ...]]:
+        cells, period = self.part.group.cells, self.part.period
+        if len(cells) ** period > MAX_ASSIGNMENTS:
+            raise DesignError(
+                f"a motif of {period} layers with {len(cells)} forms each, some of them reused or "
+                f"tied, and axes that are free per layer besides, is too much to count; place "
+                f"all axes of the {self.part.stack.name}'s layers `motif`, or shorten the period"
+            )
+        return product(cells, repeat=period)
+
+    def _chain(self, lists: Sequence[Layers]) -> Chain:
+        stack, context = self.part.stack, self.part.group.context
+        return Chain(lists, stack.independent, lambda options: stack.takers_among(options, context))
+
+    def _cell_weights(self, residue: int) -> list[int]:
+        """Ways to fill the layers at one position of the motif, for each cell."""
+        repeats = len(range(residue, self.part.depth, self.part.period))
+        return [len(cell.options) ** repeats for cell in self.part.group.cells]
+
+    def draw(self, rng: np.random.Generator) -> Layers:
+        """The layers of a way, uniformly."""
+        if not self._chains:
+            return self._draw_free(rng)
+        chain = self._chains[0][1]
+        if len(self._chains) > 1:
+            if not self._shares:
+                self._shares[0] = _shares([chain.total for _, chain in self._chains])
+            chain = self._chains[_pick(self._shares[0], rng)][1]
+        layers = chain.draw(rng)
+        return self._repeat(layers) if self._repeated else layers
+
+    def _repeat(self, motif: Layers) -> Layers:
+        return tuple(motif[i % len(motif)] for i in range(self.part.depth))
+
+    def _draw_free(self, rng: np.random.Generator) -> Layers:
+        part, layers = self.part, [0] * self.part.depth
+        for residue in range(part.period):
+            cells, repeats = part.group.cells, len(range(residue, part.depth, part.period))
+            if repeats not in self._shares:
+                self._shares[repeats] = _shares(self._cell_weights(residue))
+            cell = cells[_pick(self._shares[repeats], rng) if len(cells) > 1 else 0]
+            picks = rng.integers(len(cell.options), size=repeats).tolist()
+            layers[residue :: part.period] = [cell.options[pick] for pick in picks]
+        return tuple(layers)
+
+    def every(self) -> Iterator[Layers]:
+        """Every way's layers."""
+        part = self.part
+        if self._chains:
+            for _, chain in self._chains:
+                yield from map(self._repeat, chain.every()) if self._repeated else chain.every()
+            return
+        for cells in product(part.group.cells, repeat=part.period):
+            yield from product(*(cells[i % part.period].options for i in range(part.depth)))
+
+
+def _shares(weights: Sequence[int]) -> list[float]:
+    """Weights, of any size, as shares of their sum, summed up to each."""
+    total = sum(weights)
+    return [part / total for part in accumulate(weights)]
+
+
+def _pick(shares: Sequence[float], rng: np.random.Generator) -> int:
+    return bisect_right(shares, rng.random(), hi=len(shares) - 1)

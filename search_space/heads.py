@@ -57,10 +57,6 @@ class Heads:
         """Query heads per key-value head."""
         return self.query // self.kv
 
-    def parameters(self, width: int) -> int:
-        """Weights of the query, key, value and output projections (no biases)."""
-        return 2 * width * self.query * self.dim + 2 * width * self.kv * self.dim
-
     def describe(self) -> str:
         """For people: `grouped-query 8:2, 8 × 32`."""
         kind = (

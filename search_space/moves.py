@@ -2,7 +2,8 @@
 
 Beside single layers, moves take contiguous segments of layers, one axis of all layers at once, and
 what the layers share: on layered spaces good designs differ in such pieces more than in one layer.
-A design from outside the space is first taken to its nearest design inside.
+Layers that lean on a changed one follow it. A design from outside the space is first taken to its
+nearest design inside.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from search_space.axis_config import Value
+from search_space.chains import Layers
 from search_space.design import Design
 from search_space.errors import DesignError
-from search_space.frames import Cell, Frame, Layers
+from search_space.frames import Choice, Frame
 from search_space.layer import LayerDesign
-from search_space.layer_values import differences, distance, features
+from search_space.stack import Cell, Part
 
 if TYPE_CHECKING:
     from search_space.space import Space
 
 TRIES = 200
-MAX_FRAMES = 256  # compared exactly when looking for the nearest design
+MAX_FRAMES = 256  # compared exactly when looking for another frame
 # measured on no benchmark yet: one half local, one half structural
 MOVES = {"layer": 0.35, "segment": 0.25, "family": 0.2, "shared": 0.2}
 
@@ -35,42 +37,49 @@ def neighbours(space: Space, design: Design) -> Iterator[Design]:
     """Every distinct design one step away: an axis of a layer, of a motif, or of what is shared."""
     design = design.canonical()
     seen = {design}
-    for frame in space.realising(design):
-        layers = space.numbers_of(design)
-        for new_frame, new_layers in _steps(space, frame, layers):
-            found = space.build(new_frame, new_layers)
-            if found not in seen and not space.violations(found):
+    choice = space.choice_of(design)
+    for frame in space.realising(design) if choice else []:
+        assert choice is not None
+        for new_frame, new_choice in _steps(space, frame, choice):
+            found = None if new_choice is None else space.build(new_frame, new_choice)
+            if found is not None and found not in seen and not space.violations(found):
                 seen.add(found)
                 yield found
 
 
-def _steps(space: Space, frame: Frame, layers: Layers) -> Iterator[tuple[Frame, Layers]]:
-    frames = space.frames
-    cells = cells_of(space, frame, layers)
-    for i, number in enumerate(layers):
-        for cell in cells[i % frame.period]:
-            for option in cell.options:
-                if len(differences(frames.features[number], frames.features[option])) == 1:
-                    yield frame, (*layers[:i], option, *layers[i + 1 :])
-    for residue in range(frame.period):
-        for cell in frame.group.cells:
-            if any(_changes(cell.motif, old.motif) == 1 for old in cells[residue]):
-                yield frame, _in_cell(space, frame, layers, residue, cell)
-    wanted = [frames.layers[number] for number in layers]
-    for other in frames.all:
+def _steps(space: Space, frame: Frame, choice: Choice) -> Iterator[tuple[Frame, Choice | None]]:
+    for index, part in enumerate(frame.parts):
+        for layers in _part_steps(space, part, choice[index]):
+            yield frame, _with_part(choice, index, layers)
+    for other in space.frames.possible:
         if _changes(frame.values, other.values) == 1:
-            yield other, frames.fit(other, stretched(wanted, other.depth))[1]
+            yield other, moved_to(space, frame, choice, other)
+
+
+def _part_steps(space: Space, part: Part, layers: Layers) -> Iterator[Layers | None]:
+    cells, nearness = part.cells_of(layers), part.stack.nearness
+    for i, number in enumerate(layers):
+        for cell in cells[i % part.period]:
+            steps = nearness.steps(cell.options, number)
+            for j in np.flatnonzero(steps == 1):
+                yield settled(space, part, (*layers[:i], cell.options[j], *layers[i + 1 :]))
+    for residue in range(part.period):
+        for cell in part.group.cells:
+            if any(_changes(cell.motif, old.motif) == 1 for old in cells[residue]):
+                yield settled(space, part, _in_cell(space, part, layers, residue, cell))
 
 
 def mutate(space: Space, design: Design, rng: np.random.Generator) -> Design:
     """A different legal design near this one."""
-    start = nearest(space, design, rng)
+    start = space.nearest(design, rng)
+    choice = space.choice_of(start)
+    assert choice is not None
     kinds, weights = list(MOVES), list(MOVES.values())
     for _ in range(TRIES):
         frame = pick(space.realising(start), rng)
         move = kinds[int(rng.choice(len(kinds), p=weights))]
-        found = _move(space, move, frame, space.numbers_of(start), rng)
-        if found != start and not space.violations(found):
+        found = _move(space, move, frame, choice, rng)
+        if found is not None and found != start and not space.violations(found):
             return found
     near = list(islice(neighbours(space, start), 1_000))
     if near:
@@ -82,153 +91,165 @@ def mutate(space: Space, design: Design, rng: np.random.Generator) -> Design:
 
 
 def _move(
-    space: Space, move: str, frame: Frame, layers: Layers, rng: np.random.Generator
-) -> Design:
-    frames = space.frames
-    cells = [pick(options, rng) for options in cells_of(space, frame, layers)]
-    if move == "layer":
-        i = int(rng.integers(frame.depth))
-        near = [
-            n
-            for n in cells[i % frame.period].options
-            if len(differences(frames.features[n], frames.features[layers[i]])) == 1
-        ]
-        options = near if near and rng.random() < 0.7 else cells[i % frame.period].options
-        return space.build(frame, (*layers[:i], pick(options, rng), *layers[i + 1 :]))
-    if move == "segment":
-        start, stop = segment(frame.depth, rng)
-        source = pick(cells[start % frame.period].options, rng)
-        if rng.random() < 0.5:
-            source = layers[int(rng.integers(frame.depth))]  # spread a layer that is there
-        model = frames.layers[source]
-        inside = [frames.nearest(cells[i % frame.period], model)[1] for i in range(start, stop)]
-        return space.build(frame, (*layers[:start], *inside, *layers[stop:]))
-    if move == "family":
-        return space.build(frame, _family(space, frame, layers, cells, rng))
-    return _shared(space, frame, layers, rng)
+    space: Space, move: str, frame: Frame, choice: Choice, rng: np.random.Generator
+) -> Design | None:
+    if move == "shared":
+        other = _other_frame(space, frame, rng)
+        moved = moved_to(space, frame, choice, other)
+        return None if moved is None else space.build(other, moved)
+    depths = np.array([part.depth for part in frame.parts])
+    index = int(rng.choice(len(depths), p=depths / depths.sum()))
+    part, layers = frame.parts[index], choice[index]
+    change = {"layer": _layer, "segment": _segment, "family": _family}[move]
+    changed = settled(space, part, change(space, part, layers, rng))
+    new = _with_part(choice, index, changed)
+    return None if new is None else space.build(frame, new)
 
 
-def _family(
-    space: Space, frame: Frame, layers: Layers, cells: list[Cell], rng: np.random.Generator
-) -> Layers:
+def _layer(space: Space, part: Part, layers: Layers, rng: np.random.Generator) -> Layers:
+    """One layer anew, mostly in one axis."""
+    i = int(rng.integers(part.depth))
+    options = pick(part.cells_of(layers)[i % part.period], rng).options
+    if rng.random() < 0.7:
+        near = np.flatnonzero(part.stack.nearness.steps(options, layers[i]) == 1)
+        options = tuple(options[j] for j in near) or options
+    return (*layers[:i], pick(options, rng), *layers[i + 1 :])
+
+
+def _segment(space: Space, part: Part, layers: Layers, rng: np.random.Generator) -> Layers:
+    """A stretch of layers like one that is there, or like a new one."""
+    cells = [pick(options, rng) for options in part.cells_of(layers)]
+    start, stop = segment(part.depth, rng)
+    source = pick(cells[start % part.period].options, rng)
+    if rng.random() < 0.5:
+        source = layers[int(rng.integers(part.depth))]
+    model, fitter = part.stack.layers[source], space.fitters[part.stack.name]
+    inside = [fitter.nearest(cells[i % part.period], model)[0][1] for i in range(start, stop)]
+    return (*layers[:start], *inside, *layers[stop:])
+
+
+def _family(space: Space, part: Part, layers: Layers, rng: np.random.Generator) -> Layers:
     """One axis set to one value in every layer that can take it, and one cell for all at times."""
-    frames = space.frames
-    if len(frame.group.cells) > 1 and rng.random() < 0.5:
-        cell = pick(frame.group.cells, rng)
+    cells = [pick(options, rng) for options in part.cells_of(layers)]
+    if len(part.group.cells) > 1 and rng.random() < 0.5:
+        cell = pick(part.group.cells, rng)
         one = rng.random() < 0.5
-        residues = [int(rng.integers(frame.period))] if one else range(frame.period)
+        residues = [int(rng.integers(part.period))] if one else range(part.period)
         for residue in residues:
-            layers = _in_cell(space, frame, layers, residue, cell)
+            layers = _in_cell(space, part, layers, residue, cell)
         return layers
-    example = frames.features[pick(pick(cells, rng).options, rng)]
+    example = part.stack.features(pick(pick(cells, rng).options, rng))
     axis = pick(list(example), rng)
     return tuple(
-        _with_value(space, cells[i % frame.period], number, axis, example[axis])
+        _with_value(part, cells[i % part.period], number, axis, example[axis])
         for i, number in enumerate(layers)
     )
 
 
-def _with_value(space: Space, cell: Cell, number: int, axis: str, value: Value) -> int:
+def _with_value(part: Part, cell: Cell, number: int, axis: str, value: Value) -> int:
     """The nearest of the cell's layers that has the value, or the layer itself."""
-    features = space.frames.features
-    have = [n for n in cell.options if features[n].get(axis) == value]
-    return min(have, key=lambda n: distance(features[number], features[n]), default=number)
+    nearness = part.stack.nearness
+    have = nearness.having(cell.options, axis, value)
+    if not have:
+        return number
+    far = nearness.distances(have, part.stack.features(number))
+    return have[int(np.argmin(far))]
 
 
-def _in_cell(space: Space, frame: Frame, layers: Layers, residue: int, cell: Cell) -> Layers:
+def _in_cell(space: Space, part: Part, layers: Layers, residue: int, cell: Cell) -> Layers:
     """The layers at one position of the motif taken to another cell."""
-    frames, moved = space.frames, list(layers)
-    for i in range(residue, frame.depth, frame.period):
-        moved[i] = frames.nearest(cell, frames.layers[layers[i]])[1]
+    stack, moved = part.stack, list(layers)
+    for i in range(residue, part.depth, part.period):
+        wanted = stack.layers[layers[i]]
+        moved[i] = space.fitters[stack.name].nearest(cell, wanted)[0][1]
     return tuple(moved)
 
 
-def _shared(space: Space, frame: Frame, layers: Layers, rng: np.random.Generator) -> Design:
-    """Another frame, one shared axis away where there is one, with the nearest layers in it."""
-    frames = space.frames.all
+def settled(space: Space, part: Part, layers: Layers) -> Layers | None:
+    """The layers themselves where they are legal in sequence, else the nearest that are."""
+    if part.stack.legal(layers, part.group.context):
+        return layers
+    wanted = [part.stack.layers[number] for number in layers]
+    found = space.fitters[part.stack.name].fit(part, wanted)
+    return None if found is None else found[1]
+
+
+def _with_part(choice: Choice, index: int, layers: Layers | None) -> Choice | None:
+    return None if layers is None else (*choice[:index], layers, *choice[index + 1 :])
+
+
+def _other_frame(space: Space, frame: Frame, rng: np.random.Generator) -> Frame:
+    """Another frame, one shared axis away where there is one."""
+    frames = space.frames.possible
     some = frames
     if len(frames) > MAX_FRAMES:
         some = [frames[int(i)] for i in rng.integers(len(frames), size=MAX_FRAMES)]
-    fewest = min((c for f in some if (c := _changes(frame.values, f.values))), default=0)
-    other = pick([f for f in some if _changes(frame.values, f.values) == fewest], rng)
-    wanted = [space.frames.layers[number] for number in layers]
-    return space.build(other, space.frames.fit(other, stretched(wanted, other.depth))[1])
+    away = [_changes(frame.values, other.values) for other in some]
+    fewest = min((changes for changes in away if changes), default=0)
+    return pick([f for f, changes in zip(some, away, strict=True) if changes == fewest], rng)
+
+
+def moved_to(space: Space, frame: Frame, choice: Choice, other: Frame) -> Choice | None:
+    """The nearest layers in another frame."""
+    wanted = [
+        [part.stack.layers[n] for n in layers]
+        for part, layers in zip(frame.parts, choice, strict=True)
+    ]
+    found = fitted(space, other, wanted)
+    return None if found is None else found[1]
+
+
+def fitted(
+    space: Space, frame: Frame, wanted: Sequence[Sequence[LayerDesign]]
+) -> tuple[float, Choice] | None:
+    """The frame's layers nearest to the wanted ones of each stack, and the sum of distances."""
+    total, choice = 0.0, []
+    for part, layers in zip(frame.parts, wanted, strict=True):
+        found = space.fitters[part.stack.name].fit(part, stretched(layers, part.depth))
+        if found is None:
+            return None
+        total += found[0]
+        choice.append(found[1])
+    return total, tuple(choice)
 
 
 def cross(space: Space, a: Design, b: Design, rng: np.random.Generator) -> Design:
     """One parent's frame with layers from both: one segment exchanged, or each layer drawn."""
-    parents = [nearest(space, a, rng), nearest(space, b, rng)]
+    parents = [space.nearest(a, rng), space.nearest(b, rng)]
     for _ in range(TRIES):
         first, second = parents if rng.random() < 0.5 else parents[::-1]
         frame = pick(space.realising(first), rng)
-        wanted, other = list(first.layers), stretched(second.layers, frame.depth)
-        if rng.random() < 0.7:
-            start, stop = segment(frame.depth, rng)
-            wanted[start:stop] = other[start:stop]
-        else:
-            mask = rng.random(frame.depth) < 0.5
-            wanted = [x if mine else y for x, y, mine in zip(wanted, other, mask, strict=True)]
-        child = space.build(frame, space.frames.fit(frame, wanted)[1])
-        if not space.violations(child):
-            return child
+        by_segment = rng.random() < 0.7
+        wanted = [
+            _mixed(first.stack(p.stack.kind), second.stack(p.stack.kind), by_segment, rng)
+            for p in frame.parts
+        ]
+        found = fitted(space, frame, wanted)
+        if found is not None:
+            child = space.build(frame, found[1])
+            if not space.violations(child):
+                return child
     return parents[int(rng.integers(2))]
 
 
-def nearest(space: Space, design: Design, rng: np.random.Generator) -> Design:
-    """The design itself where the space has it, else one with the most equal axis values."""
-    design = design.canonical()
-    if not space.contains(design):
-        return design
-    frames = sorted(space.frames.all, key=lambda frame: _size_distance(design, frame))
-    fits: list[tuple[float, int, Frame, Layers]] = []
-    for order, frame in enumerate(frames[:MAX_FRAMES]):
-        far, layers = space.frames.fit(frame, stretched(design.layers, frame.depth))
-        score = _size_distance(design, frame) * len(design.layers) + far / frame.depth
-        fits.append((score, order, frame, layers))
-    found = [space.build(frame, layers) for *_, frame, layers in sorted(fits, key=lambda f: f[:2])]
-    legal = next((fit for fit in found if not space.violations(fit)), None)
-    if legal is not None:
-        return legal
-    drawn = [*_homogeneous(space, rng)] or [space.sample(rng) for _ in range(64)]
-    return min(drawn, key=lambda other: _design_distance(design, other))
-
-
-def _homogeneous(space: Space, rng: np.random.Generator) -> Iterator[Design]:
-    """Some designs of the space whose layers are as alike as they can be."""
-    for _ in range(512):
-        frame = pick(space.frames.all, rng)
-        layer = space.frames.layers[pick(pick(frame.group.cells, rng).options, rng)]
-        design = space.build(frame, space.frames.fit(frame, [layer] * frame.depth)[1])
-        if not space.violations(design):
-            yield design
-
-
-def _design_distance(a: Design, b: Design) -> float:
-    pairs = zip(stretched(a.layers, b.depth), b.layers, strict=True)
-    layers = sum(distance(features(x), features(y)) for x, y in pairs) / b.depth
-    return layers + (a.width != b.width) + (a.depth != b.depth) + (a.context != b.context)
-
-
-def _size_distance(design: Design, frame: Frame) -> float:
-    """How far a frame's width, depth and context are, by ratio."""
-    pairs = (
-        (design.width, frame.width),
-        (design.depth, frame.depth),
-        (design.context, frame.group.context),
-    )
-    return float(sum(abs(np.log2(x / y)) for x, y in pairs))
+def _mixed(
+    first: Sequence[LayerDesign],
+    second: Sequence[LayerDesign],
+    by_segment: bool,
+    rng: np.random.Generator,
+) -> list[LayerDesign]:
+    mine, other = list(first), stretched(second, len(first))
+    if by_segment:
+        start, stop = segment(len(mine), rng)
+        mine[start:stop] = other[start:stop]
+        return mine
+    mask = rng.random(len(mine)) < 0.5
+    return [x if keep else y for x, y, keep in zip(mine, other, mask, strict=True)]
 
 
 def _changes(one: Any, other: Any) -> int:
-    """Number of values in which two assignments of the same axes differ."""
-    return sum(one[name] != other[name] for name in one)
-
-
-def cells_of(space: Space, frame: Frame, layers: Layers) -> list[list[Cell]]:
-    """For each position of the frame's motif, the frame's cells that offer the layers there."""
-    positions = space.frames.cells_at(layers, frame.group.context, frame.period)
-    group = frame.group.cells[0].group
-    return [sorted(cells[group], key=lambda cell: cell.number) for cells in positions]
+    """Number of values in which two assignments differ; those that one lacks don't count."""
+    return sum(name in other and one[name] != other[name] for name in one)
 
 
 def stretched(layers: Sequence[LayerDesign], depth: int) -> list[LayerDesign]:

@@ -19,9 +19,12 @@ class Preset:
     name: str
     what: str
     source: str
+    kinds = ("decoder",)
     layer: Callable[[int, int, int], LayerDesign]  # (query heads, head dim, context) -> layer
 
-    def build(self, *, width: int, depth: int, context: int, heads: int, dim: int) -> Design:
+    def build(
+        self, *, width: int, depth: int, context: int, heads: int, dim: int, kind: str = "decoder"
+    ) -> Design:
         """The preset at the given sizes: `heads` query heads of `dim` channels each."""
         return Design(width, context, (self.layer(heads, dim, context),) * depth)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from search_space.design import Design
-from search_space.frames import Frame, Layers
-from search_space.sampling import draw
+from search_space.frames import Choice
 
 if TYPE_CHECKING:
     from search_space.space import Space
@@ -51,9 +49,9 @@ def size(space: Space, seed: int = 0) -> Size:
     rng = np.random.default_rng(seed)
     shares = np.zeros(SAMPLES)
     for i in range(SAMPLES):
-        frame, layers = draw(space, rng)
-        if not space.constraints or not space.violations(space.build(frame, layers)):
-            shares[i] = 1 / space.frames.ways(layers, frame.group.context)
+        frame, choice = space.frames.draw(rng)
+        if not space.constraints or not space.violations(space.build(frame, choice)):
+            shares[i] = 1 / space.frames.ways(choice, frame.context)
     mean = float(shares.mean())
     if mean == 0:
         return Size(0, False, float("inf"))
@@ -65,19 +63,13 @@ def size(space: Space, seed: int = 0) -> Size:
 
 def enumerate_designs(space: Space) -> Iterator[Design]:
     """Every distinct legal design once, in a fixed order; for small spaces."""
-    seen: set[tuple[int, int, Layers]] = set()
+    seen: set[tuple[int, int, Choice]] = set()
     for frame in space.frames.all:
-        for layers in every_way(frame):
-            identity = (frame.width, frame.group.context, layers)
+        for choice in space.frames.every(frame):
+            identity = (frame.width, frame.context, choice)
             if identity in seen:
                 continue
             seen.add(identity)
-            design = space.build(frame, layers)
+            design = space.build(frame, choice)
             if not space.violations(design):
                 yield design
-
-
-def every_way(frame: Frame) -> Iterator[Layers]:
-    """Every choice of cells and of layers from them."""
-    for cells in product(frame.group.cells, repeat=frame.period):
-        yield from product(*(cells[i % frame.period].options for i in range(frame.depth)))

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from search_space import moves, sampling, sizes
-from search_space.axes import layer_axes, model_axes
-from search_space.constraints import Constraint
+from search_space import moves, projection, sampling, sizes
+from search_space.axes import size_axes, stack_axes
+from search_space.constraints import Constraint, Deployable
 from search_space.design import Design
-from search_space.frames import Frame, Frames, Group, Layers
+from search_space.fitting import Fitter
+from search_space.frames import Choice, Frame, Frames
+from search_space.layer import LayerDesign
+from search_space.layer_values import ORDINARY
 from search_space.membership import reasons_outside
 from search_space.presets import PRESETS
 from search_space.sizes import Size
 from search_space.space_config import SpaceConfig, SpaceFile
 from search_space.space_warnings import space_warnings
+from search_space.stack import Stack
 from search_space.strict_yaml import load_yaml
+from search_space.structure import Structure
 from search_space.validation import validate
 
 
@@ -26,11 +31,15 @@ class Space:
 
     def __init__(self, config: SpaceConfig) -> None:
         self.config = config
-        self.model_axes = model_axes(config)
-        self.layer_axes = layer_axes(config.layer)
-        self.frames = Frames(self.model_axes, self.layer_axes)
-        self.constraints = [Constraint.from_config(c) for c in config.constraints]
-        self.cell_shares: dict[tuple[Group, int], list[float]] = {}
+        self.size_axes = size_axes(config)
+        contexts = [int(context) for context in self.size_axes[1].values]
+        self.stacks = [Stack(axes, contexts, config.deploy) for axes in stack_axes(config)]
+        self.frames = Frames({axis.name: axis for axis in self.size_axes}, self.stacks)
+        self.fitters = {stack.name: Fitter(stack) for stack in self.stacks}
+        self.constraints = [
+            *(Constraint.from_config(c) for c in config.constraints),
+            *(Deployable(target) for target in config.deploy),
+        ]
 
     @classmethod
     def from_config(cls, config: SpaceConfig) -> Space:
@@ -42,10 +51,10 @@ class Space:
         return sampling.uniform(self, rng)
 
     def sample_structured(
-        self, rng: np.random.Generator, structure: sampling.Structure | None = None
+        self, rng: np.random.Generator, structure: Structure | None = None
     ) -> Design:
         """A design with repeated layers: all alike, a motif, few breaks."""
-        return sampling.structured(self, rng, structure or sampling.Structure())
+        return sampling.structured(self, rng, structure or self.config.structure)
 
     def contains(self, design: Design) -> list[str]:
         """Reasons why the design is not of this space; none where it is."""
@@ -78,13 +87,15 @@ class Space:
 
     def nearest(self, design: Design, rng: np.random.Generator) -> Design:
         """The design itself where the space has it, else a near one that it has."""
-        return moves.nearest(self, design, rng)
+        return projection.nearest(self, design, rng)
 
     def presets(self) -> dict[str, Design]:
         """The hand-designed baselines at the space's largest sizes; they may lie outside it."""
+        main = next(stack for stack in self.stacks if stack.name in ("decoder", self.config.kind))
+        axes = [*self.size_axes, main.axes.depth, *main.axes.layer]
         largest = {
             axis.name: max(int(v) for v in axis.values)
-            for axis in [*self.model_axes, *self.layer_axes]
+            for axis in axes
             if axis.name in ("width", "depth", "context", "query_heads", "head_dim")
         }
         return {
@@ -94,34 +105,61 @@ class Space:
                 context=largest["context"],
                 heads=largest["query_heads"],
                 dim=largest["head_dim"],
+                kind=self.config.kind,
             ).canonical()
             for name, preset in PRESETS.items()
+            if self.config.kind in preset.kinds
         }
 
     def describe(self) -> str:
         """For people: the axes, the constraints and the size, one line each."""
-        axes = [axis.describe() for axis in [*self.model_axes, *self.layer_axes]]
-        constraints = [constraint.describe() for constraint in self.constraints]
-        return "\n".join([*axes, *constraints, str(self.size())])
+        lines = [axis.describe() for axis in self.size_axes]
+        for stack in self.stacks:
+            own = stack.axes.varying[1:] if stack.name == "cross" else stack.axes.varying
+            prefix = f"{stack.name}: " if len(self.stacks) > 1 else ""
+            lines += [
+                prefix + axis.describe()
+                for axis in own
+                if axis.values != ORDINARY.get(axis.name) or axis.when
+            ]
+        lines += [constraint.describe() for constraint in self.constraints]
+        return "\n".join([*lines, str(self.size())])
 
     def warnings(self) -> list[str]:
         """What is legal but probably not meant."""
         return space_warnings(self)
 
-    def build(self, frame: Frame, layers: Layers) -> Design:
+    def build(self, frame: Frame, choice: Choice) -> Design:
         """The design with these layers (by number) in a frame."""
-        chosen = tuple(self.frames.layers[number] for number in layers)
-        return Design(frame.width, frame.group.context, chosen)
+        stacks = {
+            part.stack.name: [part.stack.layers[number] for number in layers]
+            for part, layers in zip(frame.parts, choice, strict=True)
+        }
+        if len(stacks) == 1:
+            (layers,) = stacks.values()
+        else:
+            pairs = zip(stacks["decoder"], stacks["cross"], strict=True)
+            layers = [*stacks["encoder"], *(layer for pair in pairs for layer in pair)]
+        return Design(frame.width, frame.context, tuple(layers))
 
-    def numbers_of(self, design: Design) -> Layers:
-        """The numbers of a canonical design's layers, all of which the space must know."""
-        return tuple(self.frames.numbers[layer] for layer in design.layers)
+    def choice_of(self, design: Design) -> Choice | None:
+        """A canonical design's layers by number; None where the space does not know one."""
+        found = [stack.numbers_of(design.stack(stack.kind)) for stack in self.stacks]
+        if any(numbers is None for numbers in found):
+            return None
+        return tuple(numbers for numbers in found if numbers is not None)
 
     def realising(self, design: Design) -> list[Frame]:
         """The frames in which a canonical design can be built; none where it lies outside."""
-        if not all(layer in self.frames.numbers for layer in design.layers):
+        choice = self.choice_of(design) if design.kind == self.config.kind else None
+        if choice is None or not self._interleaved(design.layers):
             return []
-        return self.frames.realising(design.width, design.context, self.numbers_of(design))
+        return self.frames.realising(design.width, design.context, choice)
+
+    def _interleaved(self, layers: tuple[LayerDesign, ...]) -> bool:
+        """Whether every decoder layer has its cross layer, where there are any."""
+        kinds = [layer.kind for layer in layers]
+        return len(self.stacks) == 1 or kinds.count("causal") == kinds.count("cross")
 
 
 def load_space(path: str | Path) -> Space:

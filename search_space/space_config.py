@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, GetPydanticSchema, model_validator
 
-from search_space.axes import semantic_problems
-from search_space.axis_config import Closed, FloatAxis, IntAxis, Placed, each_legal
+from search_space.axis_config import Closed, IntAxis, Placed, WordAxis, each_legal
 from search_space.counts import BYTES_PER_ELEMENT
+from search_space.deployability import TARGETS
 from search_space.design import Design
 from search_space.errors import DesignError
 from search_space.heads import Heads
-from search_space.layer import LayerDesign
-from search_space.pattern_config import PatternAxis
-from search_space.positions import Rotary
+from search_space.layer import LayerDesign, Split
+from search_space.layer_values import FAMILIES
+from search_space.patterns import Dense
+from search_space.space_problems import space_problems
 from search_space.strict_yaml import Location
-from search_space.validation import located_error, or_list
+from search_space.structure import Structure
+from search_space.validation import closest, located_error, or_list
+from search_space.variant_config import variant_axis
 
 MAX_DEPTH = 1_000
 
@@ -44,6 +47,11 @@ def _count_of_layers(value: int) -> None:
         raise DesignError(f"a number of layers is 1 to {MAX_DEPTH:,}, but got {value}")
 
 
+def _own_or_tied(value: str) -> None:
+    if value not in ("own", "tied"):
+        raise DesignError(f"weights are own or tied, but got {value!r}")
+
+
 Shared = AfterValidator(_always_shared)
 Width = Annotated[IntAxis, each_legal(lambda v: Design(v, 2, _probe_layer())), Shared]
 Context = Annotated[IntAxis, each_legal(lambda v: Design(8, v, _probe_layer())), Shared]
@@ -51,7 +59,12 @@ Layers = Annotated[IntAxis, each_legal(_count_of_layers), Shared]
 QueryHeads = Annotated[IntAxis, each_legal(lambda v: Heads(v, v, 2))]
 KVHeads = Annotated[IntAxis, each_legal(lambda v: Heads(max(v, 1), v, 2))]
 HeadDim = Annotated[IntAxis, each_legal(lambda v: Heads(1, 1, v))]
-RotaryBase = Annotated[FloatAxis, each_legal(Rotary)]
+GivenHeads = Annotated[IntAxis, each_legal(lambda v: Split(Dense(), v))]
+Weights = Annotated[WordAxis, each_legal(_own_or_tied)]
+
+
+def _family(axis: str) -> GetPydanticSchema:
+    return variant_axis(FAMILIES[axis].what, FAMILIES[axis].registry)
 
 
 class LayerConfig(Closed):
@@ -60,8 +73,22 @@ class LayerConfig(Closed):
     query_heads: QueryHeads
     kv_heads: KVHeads = Field(description="must divide query_heads; combinations that do not drop")
     head_dim: HeadDim
-    rotary_base: RotaryBase = 10000.0
-    pattern: PatternAxis = "dense"
+    pattern: Annotated[Any, _family("pattern")] = "dense"
+    second_pattern: Annotated[Any, _family("second_pattern")] = Field(
+        default="none", description="of the last `second_kv_heads` KV heads"
+    )
+    second_kv_heads: GivenHeads = 1
+    sharing: Annotated[Any, _family("sharing")] = Field(
+        default="own", description="where keys and values come from"
+    )
+    score: Annotated[Any, _family("score")] = "scaled-dot"
+    position: Annotated[Any, _family("position")] = Field(
+        default=None, description="rotary; none in cross attention"
+    )
+    gate: Annotated[Any, _family("gate")] = "none"
+    weights: Weights = Field(
+        default="own", description="own, or tied to the nearest earlier layer with its own"
+    )
 
 
 class ConstraintConfig(Closed):
@@ -98,9 +125,25 @@ class ConstraintConfig(Closed):
         return self
 
 
+class EncoderConfig(Closed):
+    """The encoder in front of a decoder."""
+
+    depth: Layers = Field(description="number of layers")
+    period: Layers = Field(default=1, description="length of the motif")
+    layer: LayerConfig
+
+
+class CrossConfig(Closed):
+    """The cross attention behind every layer of a decoder."""
+
+    period: Layers = Field(default=1, description="length of the motif")
+    layer: LayerConfig
+
+
 class SpaceConfig(Closed):
     """Everything a search may sample."""
 
+    kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
     width: Width = Field(description="channels of the model, a multiple of 8")
     depth: Layers = Field(description="number of layers")
     context: Context = Field(description="maximum context in tokens")
@@ -108,14 +151,46 @@ class SpaceConfig(Closed):
         default=1, description="length of the motif that axes placed `motif` repeat"
     )
     layer: LayerConfig
+    encoder: EncoderConfig | None = Field(default=None, description="of an encoder-decoder")
+    cross: CrossConfig | None = Field(default=None, description="of an encoder-decoder")
     constraints: list[ConstraintConfig] = Field(default_factory=list)
+    structure: Structure = Field(
+        default=Structure(), description="what repetition structured samples prefer"
+    )
+    deploy: list[str] = Field(
+        default_factory=list, description="what must be able to run every design without our code"
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> SpaceConfig:
-        problems = semantic_problems(self)
+        problems = [*_missing_or_idle_stacks(self), *_unknown_targets(self.deploy)]
+        problems = problems or space_problems(self)
         if problems:
             raise located_error(problems)
         return self
+
+
+def _missing_or_idle_stacks(config: SpaceConfig) -> list[tuple[Location, str]]:
+    both = config.kind == "encoder-decoder"
+    found: list[tuple[Location, str]] = []
+    for name in ("encoder", "cross"):
+        given = getattr(config, name) is not None
+        if both and not given:
+            found.append((("kind",), f"an encoder-decoder needs a key `{name}`; add it"))
+        if given and not both:
+            message = f"is for kind encoder-decoder, but the kind is {config.kind}; remove it"
+            found.append(((name,), message))
+    return found
+
+
+def _unknown_targets(names: list[str]) -> list[tuple[Location, str]]:
+    found: list[tuple[Location, str]] = []
+    for index, name in enumerate(names):
+        if name not in TARGETS:
+            meant = closest(name, TARGETS)
+            fix = f"did you mean `{meant}`?" if meant else f"it knows {or_list(TARGETS)}"
+            found.append((("deploy", index), f"there is no target {name!r}; {fix}"))
+    return found
 
 
 class SpaceFile(Closed):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search_space.axes import combinations, conditions_first, effective
+from search_space.axes import StackAxes, assignments
 from search_space.axis_config import Value
 from search_space.errors import DesignError
 from search_space.layer_values import layer_of
-from search_space.sampling import draw
+from search_space.sampling import distinct
 from search_space.strict_yaml import dotted
 from search_space.validation import or_list
 
@@ -23,30 +23,36 @@ REMOVES_TOO_MUCH = 0.99
 
 def space_warnings(space: Space) -> list[str]:
     """One sentence each: lone or unused values, idle conditions, tight constraints."""
+    stacks = [stack.axes for stack in space.stacks]
+    axes = [*space.size_axes]
+    for stack in stacks:
+        axes += stack.varying[1:] if stack.name == "cross" else stack.varying
     found = [
         f"`{dotted(axis.location)}` is written as an axis but has one value, {axis.values[0]}"
-        for axis in [*space.model_axes, *space.layer_axes]
+        for axis in axes
         if axis.written_as_axis and len(axis.values) == 1 and not axis.when
     ]
-    return [*found, *_unused(space), *_placed_without_motif(space), *_tight_constraints(space)]
+    for stack in stacks:
+        found += [*_unused(stack), *_placed_without_motif(stack)]
+    return [*found, *_tight_constraints(space)]
 
 
-def _unused(space: Space) -> list[str]:
+def _unused(stack: StackAxes) -> list[str]:
     """Values in no legal layer, and conditions that never, or always, hold."""
-    ordered = conditions_first(space.layer_axes)
+    ordered = stack.layer
     used: dict[str, set[Value]] = {axis.name: set() for axis in ordered}
     held: dict[str, set[bool]] = {axis.name: set() for axis in ordered}
-    for drawn in combinations(ordered):
-        values = effective(ordered, drawn)
+    for _, values in assignments(ordered, {}, ("shared", "motif", "per-layer")):
         try:
-            layer_of(values)
+            layer_of(values, stack.kind)
         except DesignError:
             continue
         for axis in ordered:
-            holds = all(values[name] in wanted for name, wanted in axis.when.items())
-            held[axis.name].add(holds)
-            if holds:
-                used[axis.name].add(values[axis.name])
+            if axis.name in values:
+                holds = axis.holds(values)
+                held[axis.name].add(holds)
+                if holds:
+                    used[axis.name].add(values[axis.name])
     found: list[str] = []
     for axis in ordered:
         where = f"`{dotted(axis.location)}`"
@@ -56,18 +62,19 @@ def _unused(space: Space) -> list[str]:
         if axis.when and False not in held[axis.name]:
             found.append(f"the condition of {where} always holds; `otherwise` has no use")
         unused = [value for value in axis.values if value not in used[axis.name]]
-        if unused:
+        if unused and (held[axis.name] or axis.parent is None):
             found.append(f"{or_list(unused)} of {where} is in no legal layer")
     return found
 
 
-def _placed_without_motif(space: Space) -> list[str]:
+def _placed_without_motif(stack: StackAxes) -> list[str]:
     """Axes placed `motif` where the motif has length 1: the same as shared."""
-    if max(int(period) for period in space.model_axes[3].values) > 1:
+    if max(int(period) for period in stack.period.values) > 1:
         return []
     return [
-        f"`{dotted(axis.location)}` is placed motif, but `period` is 1, so it is shared"
-        for axis in space.layer_axes
+        f"`{dotted(axis.location)}` is placed motif, but `{dotted(stack.period.location)}` is 1, "
+        "so it is shared"
+        for axis in stack.layer
         if axis.place == "motif" and len(axis.values) > 1
     ]
 
@@ -76,7 +83,7 @@ def _tight_constraints(space: Space) -> list[str]:
     if not space.constraints:
         return []
     rng = np.random.default_rng(0)
-    designs = [space.build(*draw(space, rng)) for _ in range(SAMPLES)]
+    designs = [space.build(*distinct(space, rng)) for _ in range(SAMPLES)]
     found: list[str] = []
     for constraint in space.constraints:
         removed = sum(constraint.violation(design) is not None for design in designs) / SAMPLES

@@ -334,7 +334,9 @@ def volume(name: str, seed: int, objectives: Sequence[Objective], evaluations: i
 
 def _layer(space: Space, kv: int, pattern: Any) -> Any:
     return next(
-        layer for layer in space.frames.layers if layer.heads.kv == kv and layer.pattern == pattern
+        layer
+        for layer in space.stacks[0].layers
+        if layer.heads.kv == kv and layer.pattern == pattern
     )
 
 

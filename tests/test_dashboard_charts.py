@@ -26,7 +26,7 @@ from dashboard.look import DARK, LIGHT, Palette
 from dashboard.points import front_points, front_table, hypervolume_by_source, step_line, thinned
 from dashboard.quantities import digits, quantity
 from results import estimate_noise, front_report, parse_objectives
-from search_space import AnyPattern, Dense, Design, Heads, LayerDesign, SlidingWindow, preset
+from search_space import Dense, Design, Heads, LayerDesign, Pattern, SlidingWindow, preset
 from search_space.counts import kv_cache_bytes
 
 OBJECTIVES = parse_objectives({"accuracy": "max", "prefill_2048_ratio": "min"})
@@ -62,7 +62,7 @@ def some_trials(count: int) -> pd.DataFrame:
     )
 
 
-def drawn_mask(pattern: AnyPattern, length: int) -> np.ndarray:
+def drawn_mask(pattern: Pattern, length: int) -> np.ndarray:
     """The cells painted back onto a grid of positions."""
     grid = np.zeros((length, length))
     for query, query_end, key, key_end, share in mask_cells(pattern, length).to_numpy():
@@ -72,7 +72,7 @@ def drawn_mask(pattern: AnyPattern, length: int) -> np.ndarray:
 
 @pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(1), SlidingWindow(5)])
 @pytest.mark.parametrize("length", [2, 17, 128])
-def test_the_drawn_mask_is_the_formula(pattern: AnyPattern, length: int) -> None:
+def test_the_drawn_mask_is_the_formula(pattern: Pattern, length: int) -> None:
     positions = np.arange(length)
     assert np.array_equal(
         drawn_mask(pattern, length), pattern.sees(positions[:, None], positions[None, :])
@@ -81,7 +81,7 @@ def test_the_drawn_mask_is_the_formula(pattern: AnyPattern, length: int) -> None
 
 @pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(33)])
 @pytest.mark.parametrize("length", [129, 1000, 2048])
-def test_long_masks_are_averaged_over_blocks(pattern: AnyPattern, length: int) -> None:
+def test_long_masks_are_averaged_over_blocks(pattern: Pattern, length: int) -> None:
     positions = np.arange(length)
     seen = pattern.sees(positions[:, None], positions[None, :])
     shares, edges = visible_shares(pattern, length)

@@ -45,7 +45,7 @@ def every_kind_of_layer(depth: int) -> Space:
                     "query_heads": free(1, 2, 3, 4, 6),
                     "kv_heads": free(1, 2, 3, 6),
                     "head_dim": free(2, 4, 8),
-                    "rotary_base": free(100.0, 10000.0),
+                    "position": {"rotary": {"base": free(100.0, 10000.0)}},
                     "pattern": {
                         "choice": ["dense", {"sliding-window": {"window": free(*windows)}}],
                         "place": "per-layer",

@@ -19,7 +19,7 @@ from torch import Tensor
 from evaluator import CausalLM, EvaluationConfig, Evaluator, Task, TaskConfig, TrainingConfig
 from evaluator.tasks import Batch, Recall, Tally
 from evaluator.training import learning_rate, score, train
-from search_space import AnyPattern, Dense, Design, Heads, LayerDesign, SlidingWindow, counts
+from search_space import Dense, Design, Heads, LayerDesign, Pattern, SlidingWindow, counts
 
 RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
 GRID = {
@@ -34,7 +34,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def a_design(pattern: AnyPattern | None = None, *, width: int = 16, depth: int = 1) -> Design:
+def a_design(pattern: Pattern | None = None, *, width: int = 16, depth: int = 1) -> Design:
     layer = LayerDesign(Heads(2, 1, 8), pattern or Dense())
     return Design(width, 32, (layer,) * depth)
 
@@ -188,7 +188,7 @@ def test_divergence_is_a_result_that_names_the_step(poison: float) -> None:
     assert run.curve == []
 
 
-def accuracies(pattern: AnyPattern) -> dict[str, float]:
+def accuracies(pattern: Pattern) -> dict[str, float]:
     task = recall_task(filler=8, batch=64, held_out=512)
     torch.manual_seed(0)
     model = CausalLM(a_design(pattern, width=32, depth=2), task.vocabulary)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from search_space import (
     PRESETS,
-    AnyPattern,
     Dense,
     Design,
     DesignError,
     Heads,
     LayerDesign,
+    Pattern,
     Rotary,
     SlidingWindow,
     preset,
@@ -82,7 +82,7 @@ def test_equal_designs_have_equal_keys_whichever_number_type_wrote_the_base() ->
 
 
 @pytest.mark.parametrize("pattern", [Dense(), *map(SlidingWindow, (1, 2, 3, 7, 31, 32, 33))])
-def test_counts_of_a_pattern_equal_its_explicit_mask(pattern: AnyPattern) -> None:
+def test_counts_of_a_pattern_equal_its_explicit_mask(pattern: Pattern) -> None:
     for n in range(1, 41):
         i = np.arange(n)
         mask = pattern.sees(i[:, None], i[None, :])  # (query, key)

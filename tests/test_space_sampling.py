@@ -23,7 +23,7 @@ from search_space import (
     SpaceConfig,
     Structure,
 )
-from search_space.sizes import every_way
+from search_space.frames import Choice
 
 LAYER = {"query_heads": 4, "kv_heads": 2, "head_dim": 8}
 WINDOWED = {"choice": ["dense", {"sliding-window": {"window": 8}}]}
@@ -90,6 +90,72 @@ SPACES = {
             {"count": "parameters", "min": 14000},
         ],
     ),
+    "keys reused from layer to layer": lambda: space(
+        {
+            "sharing": choice("own", "reused", place="per-layer"),
+            "kv_heads": choice(1, 2, place="per-layer"),
+            "pattern": free("dense", window(4, place="per-layer")),
+        },
+        depth=3,
+    ),
+    "a motif of reuse": lambda: space(
+        {
+            "sharing": choice("own", "reused", place="motif"),
+            "kv_heads": choice(1, 2, place="motif"),
+            "pattern": choice("dense", window(4, 8, place="motif"), place="motif"),
+        },
+        depth=5,
+        period=choice(1, 2, 3),
+    ),
+    "a motif of reuse with free heads": lambda: space(
+        {
+            "sharing": choice("own", "reused", place="motif"),
+            "kv_heads": choice(1, 2, place="per-layer"),
+        },
+        depth=4,
+        period=choice(1, 2),
+    ),
+    "tied layers": lambda: space(
+        {
+            "weights": choice("own", "tied", place="per-layer"),
+            "sharing": choice("own", "reused", place="per-layer"),
+            "pattern": free("dense", window(4)),
+        },
+    ),
+    "heads of two patterns": lambda: space(
+        {
+            "kv_heads": choice(2, 4),
+            "pattern": choice("dense", window(4, 8), place="per-layer"),
+            "second_pattern": choice("none", "dense", window(4, 20), place="per-layer"),
+            "second_kv_heads": choice(1, 3, place="per-layer"),
+        },
+        depth=2,
+    ),
+    "every family at once": lambda: space(
+        {
+            "pattern": choice("dense", "linear", {"strided": {"stride": choice(2, 4)}},
+                              place="per-layer"),
+            "sharing": choice("own", "one-tensor", {"latent": {"rank": 8, "rotary_dim": 4}},
+                              place="per-layer"),
+            "score": choice("scaled-dot", "cosine", "additive"),
+            "position": choice("rotary", "alibi", "none"),
+            "gate": choice("none", "head"),
+        },
+        depth=2,
+    ),
+    "an encoder": lambda: space(
+        {"pattern": free("dense", window(4, 20), {"low-rank": {"rank": choice(2, 4)}})},
+        kind="encoder",
+        depth=2,
+    ),
+    "an encoder-decoder": lambda: space(
+        {"kv_heads": choice(2, 4), "pattern": free("dense", window(4, 20))},
+        kind="encoder-decoder",
+        depth=choice(1, 2),
+        encoder={"depth": choice(1, 2), "period": 2,
+                 "layer": LAYER | {"pattern": WINDOWED | {"place": "motif"}}},
+        cross={"layer": LAYER | {"sharing": choice("own", "reused", place="per-layer")}},
+    ),
 }  # fmt: skip
 
 every_space = pytest.mark.parametrize("make", SPACES.values(), ids=SPACES.keys())
@@ -133,13 +199,13 @@ def test_samples_are_uniform_over_the_distinct_designs(make: Callable[[], Space]
 @every_space
 def test_ways_are_counted_exactly(make: Callable[[], Space]) -> None:
     home = make()
-    reached: Counter[tuple[int, int, tuple[int, ...]]] = Counter()
+    reached: Counter[tuple[int, int, Choice]] = Counter()
     for frame in home.frames.all:
-        reached.update((frame.width, frame.group.context, layers) for layers in every_way(frame))
+        reached.update((frame.width, frame.context, way) for way in home.frames.every(frame))
     assert reached.total() == sum(home.frames.weights)
     assert home.frames.unambiguous == (max(reached.values()) == 1)
-    for (_, context, layers), ways in reached.items():
-        assert home.frames.ways(layers, context) == ways
+    for (_, context, choice), ways in reached.items():
+        assert home.frames.ways(choice, context) == ways
 
 
 @every_space
@@ -299,13 +365,12 @@ def test_warnings_say_what_is_probably_not_meant() -> None:
 def test_a_space_describes_itself() -> None:
     assert SPACES["constraints"]().describe().splitlines() == [
         "width: 32",
-        "depth: 3",
         "context: 16",
+        "depth: 3",
         "period: 1",
         "query_heads: 4",
         "kv_heads: 1, 2 or 4 (per-layer)",
         "head_dim: 8",
-        "rotary_base: 10000.0",
         "pattern: dense or sliding-window (per-layer)",
         "sliding-window.window: 4 or 8 (shared)",
         "kv_cache_bytes: at most 3,500",
@@ -336,7 +401,7 @@ def test_structured_samples_repeat_their_layers() -> None:
 
 @pytest.mark.parametrize("wrong", [{"alike": -1}, {"longest_motif": 1}, {"kinds": 0}])
 def test_a_structure_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a structure"):
+    with pytest.raises(ValueError, match="greater than or equal to"):
         Structure(**wrong)
 
 

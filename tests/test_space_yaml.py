@@ -175,7 +175,7 @@ def test_all_mistakes_are_reported_at_once_with_lines_and_suggestions() -> None:
         ("{choice: [4, 6]}", "{log_range: [0, 6]}", 3, "must start above 0"),
         ("[4, 6]}", "[4, 6], place: motif}", 3, "always shared, but got motif"),
         ("per-layer}", "per-leyer}", 7, "did you mean per-layer?"),
-        ("[1, 2, 4, 8]", "[3, 5]", 5, "query=8, kv=5; try kv=4"),
+        ("[1, 2, 4, 8]", "[3, 5]", 5, "query=8, kv=3; try kv=2"),
         ("[1, 2, 4, 8]", "[1, 0]", 7, "KV heads must be at least 1, but got 0"),
         ("head_dim: 16", "head_dim: 15", 8, "must be even"),
         ("- dense", "- dence", 11, "did you mean `dense`?"),

@@ -150,12 +150,16 @@ def _sharpness(design: Design, model: CausalLM, tokens: Tensor, expected: Tensor
 def _widened(design: Design, window: int) -> Design:
     """The design with `window` one key longer wherever it occurs."""
     layers = tuple(
-        replace(layer, pattern=replace(layer.pattern, window=window + 1))
+        replace(layer, pattern=_wider(layer.pattern))
         if getattr(layer.pattern, "window", None) == window
         else layer
         for layer in design.layers
     )
     return replace(design, layers=layers)
+
+
+def _wider(pattern: Any) -> Any:
+    return replace(pattern, window=pattern.window + 1)
 
 
 def _in_fresh_process(

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_space import AnyPattern
+from search_space import Pattern
 
 
-def reference_attention(query: Tensor, keys: Tensor, values: Tensor, pattern: AnyPattern) -> Tensor:
+def reference_attention(query: Tensor, keys: Tensor, values: Tensor, pattern: Pattern) -> Tensor:
     """Softmax over the pairs of the pattern's formula: (B, H, T, D) over two of (B, G, T, D)."""
     query, keys, values = query.double(), keys.double(), values.double()
     group = query.shape[1] // keys.shape[1]

@@ -1,6 +1,6 @@
 """Dense: every position sees itself and all earlier ones (Vaswani et al. 2017, arXiv:1706.03762).
 
-Visible pairs: {(i, j) : 0 <= j <= i}.
+Visible pairs: {(i, j) : 0 <= j <= i}; in cross attention, all.
 """
 
 from __future__ import annotations
@@ -8,31 +8,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from search_space.patterns.interface import Pairs, Positions
+from search_space.patterns.interface import KINDS, Kind, Pairs, Pattern, Positions
 
 
 @dataclass(frozen=True, slots=True)
-class Dense:
-    """Causal attention over the whole context."""
+class Dense(Pattern):
+    """Attention over the whole context."""
 
     name: ClassVar[str] = "dense"
+    kinds: ClassVar[tuple[Kind, ...]] = KINDS
 
     def sees(self, query: Positions, key: Positions) -> Pairs:
-        """Whether query position i sees key position j, elementwise."""
         return key <= query
 
-    def attended_pairs(self, length: int) -> int:
-        """Visible pairs of a sequence of `length` positions."""
+    def attended_at(self, position: int) -> int:
+        return position + 1
+
+    def causal_pairs(self, length: int) -> int:
         return length * (length + 1) // 2
 
-    def cached_positions(self, context: int) -> int:
-        """Positions whose keys and values decoding must keep at this context."""
-        return context
+    def kept(self, context: int) -> tuple[int, int]:
+        return 0, context
 
-    def canonical(self, context: int) -> Dense:
-        """The simplest pattern with the same pairs up to `context`."""
+    def canonical(self, context: int, kind: Kind) -> Dense:
         return self
 
     def describe(self) -> str:
-        """For people."""
         return "dense"

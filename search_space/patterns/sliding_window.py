@@ -11,41 +11,43 @@ from typing import ClassVar
 
 from search_space.errors import DesignError
 from search_space.patterns.dense import Dense
-from search_space.patterns.interface import Pairs, Positions
+from search_space.patterns.interface import Kind, Pairs, Pattern, Positions
+
+
+def check_window(window: int) -> None:
+    """A window includes the token itself."""
+    if window < 1:
+        raise DesignError(
+            f"a window includes the token itself, so it must be at least 1, but got {window}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class SlidingWindow:
-    """Causal attention over the last `window` positions, the token itself included."""
+class SlidingWindow(Pattern):
+    """Attention over the last `window` positions, the token itself included."""
 
     name: ClassVar[str] = "sliding-window"
 
     window: int
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise DesignError(
-                f"a window includes the token itself, so it must be at least 1, "
-                f"but got {self.window}"
-            )
+        check_window(self.window)
 
     def sees(self, query: Positions, key: Positions) -> Pairs:
-        """Whether query position i sees key position j, elementwise."""
         return (key <= query) & (key > query - self.window)
 
-    def attended_pairs(self, length: int) -> int:
-        """Visible pairs of a sequence of `length` positions."""
+    def attended_at(self, position: int) -> int:
+        return min(position + 1, self.window)
+
+    def causal_pairs(self, length: int) -> int:
         ramp = min(length, self.window)
         return ramp * (ramp + 1) // 2 + (length - ramp) * self.window
 
-    def cached_positions(self, context: int) -> int:
-        """Positions whose keys and values decoding must keep at this context."""
-        return min(context, self.window)
+    def kept(self, context: int) -> tuple[int, int]:
+        return 0, min(self.window, context)
 
-    def canonical(self, context: int) -> Dense | SlidingWindow:
-        """A window as long as the context is dense."""
+    def canonical(self, context: int, kind: Kind) -> Dense | SlidingWindow:
         return Dense() if self.window >= context else self
 
     def describe(self) -> str:
-        """For people."""
         return f"window {self.window}"
