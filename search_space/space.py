@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from search_space import moves, projection, sampling, sizes
 from search_space.axes import size_axes, stack_axes
 from search_space.constraints import Constraint, Deployable
 from search_space.design import Design
+from search_space.encoding import Encoding
 from search_space.fitting import Fitter
 from search_space.frames import Choice, Frame, Frames
 from search_space.layer import LayerDesign
@@ -24,6 +26,7 @@ from search_space.stack import Stack
 from search_space.strict_yaml import load_yaml
 from search_space.structure import Structure
 from search_space.validation import validate
+from search_space.variables import Variables
 
 
 class Space:
@@ -110,6 +113,16 @@ class Space:
             for name, preset in PRESETS.items()
             if self.config.kind in preset.kinds
         }
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """Designs as vectors, and a kernel over them, for surrogates."""
+        return Encoding(self)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """The space as a flat list of choices, for tuners."""
+        return Variables(self)
 
     def describe(self) -> str:
         """For people: the axes, the constraints and the size, one line each."""
