@@ -162,6 +162,14 @@ def presets(as_json: AsJson = False) -> None:
     list_presets(as_json)
 
 
+@app.command()
+def schema() -> None:
+    """The JSON schema of a configuration. Example: attnas schema > attnas.schema.json"""
+    from attnas.commands.configs import print_schema
+
+    print_schema()
+
+
 def main() -> None:
     """Run a command; whatever goes wrong is one sentence and an exit code.
 

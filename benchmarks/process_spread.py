@@ -25,8 +25,11 @@ from search_space import preset
 def measure_once() -> dict[str, float]:
     """The ratios of a windowed design to dense multi-head, in this process."""
     torch.set_num_threads(1)
-    sizes = {"width": 64, "depth": 2, "context": 2048, "heads": 8, "dim": 8}
-    models = [CausalLM(preset(name, **sizes), 272) for name in ("sliding-window", "mha")]
+    designs = (
+        preset(name, width=64, depth=2, context=2048, heads=8, dim=8)
+        for name in ("sliding-window", "mha")
+    )
+    models = [CausalLM(design, 272) for design in designs]
     grid = GridConfig(repeat=RepeatConfig(most=60, seconds=5))
     metrics = latency_costs(models[0], models[1], grid).metrics
     return {name: metrics[f"{name}_2048_ratio"] for name in ("prefill", "decode")}

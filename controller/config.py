@@ -23,6 +23,7 @@ from evaluator.tasks import TaskConfig
 from evaluator.training import TrainingConfig
 from results import parse_objectives
 from search_space import (
+    DEFAULT_PRESETS,
     PRESETS,
     ConfigError,
     Space,
@@ -54,7 +55,7 @@ class SearchConfig(BaseModel):
         default=0.2, ge=0, le=1, description="share of random designs among the proposals"
     )
     presets: tuple[str, ...] = Field(
-        default=tuple(PRESETS), description="hand-designed baselines, trained first"
+        default=DEFAULT_PRESETS, description="hand-designed baselines, trained first"
     )
     finalists: int = Field(
         default=4, ge=0, description="last trials: designs of the front under a fresh seed"
@@ -170,12 +171,20 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     return config
 
 
+def json_schema() -> dict[str, Any]:
+    """The JSON schema that editors check and complete configurations with."""
+    schema = RunConfig.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def _context_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
     """The space must be one that can be trained, the grid and the task fit into its contexts."""
     for stack in Space.from_config(config.space).stacks:
         missing = dict.fromkeys(reason for layer in stack.layers if (reason := unbuildable(layer)))
         for reason in missing:
             yield "space", f"{reason}; leave it out of the {stack.name}"
+    if "presets" in config.search.model_fields_set:
+        yield from _preset_problems(config)
     contexts = [
         int(value)
         for axis in size_axes(config.space)
@@ -192,6 +201,23 @@ def _context_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
                 f"{what} {length} tokens needs a context at least that long, but the space has "
                 f"designs of context {min(contexts)}; raise `context` or {fix}",
             )
+
+
+def _preset_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Presets that were asked for must exist for this kind of model, and be trainable."""
+    presets = Space.from_config(config.space).presets()
+    for name in config.search.presets:
+        if name not in presets:
+            kinds = " and ".join(PRESETS[name].kinds)
+            yield (
+                "search",
+                f"the preset {name} is made for {kinds} models, but the space is of kind "
+                f"{config.space.kind}; leave it out of `search.presets`",
+            )
+            continue
+        reasons = (unbuildable(layer) for layer in presets[name].layers)
+        if reason := next(filter(None, reasons), None):
+            yield "search", f"the preset {name}: {reason}; leave it out of `search.presets`"
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

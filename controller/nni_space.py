@@ -21,7 +21,7 @@ def mutable_space(space: Space) -> MutableDict:
     return MutableDict({n: Categorical(values, label=n) for n, values in choices.items()})
 
 
-def tuner_space(space: Space) -> dict[str, dict[str, Any]]:
+def tuner_space(space: Space) -> Any:
     """The same for `Tuner.update_search_space`."""
     choices = space.variables.choices
     return {n: {"_type": "choice", "_value": list(values)} for n, values in choices.items()}

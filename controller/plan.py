@@ -48,6 +48,8 @@ def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Design, str
     designs: dict[str, tuple[Design, str]] = {}
     presets = space.presets()
     for name in config.search.presets:
+        if name not in presets:  # a default one that models of this kind don't have
+            continue
         designs.setdefault(presets[name].key, (presets[name], f"preset:{name}"))
     return [
         (design, origin, config.search.seed + extra)

@@ -25,7 +25,7 @@ from search_space.patterns import (
     Strided,
 )
 from search_space.positions import POSITIONS, Alibi, NoPosition, Position, Rotary
-from search_space.presets import PRESETS, Preset, preset
+from search_space.presets import DEFAULT_PRESETS, PRESETS, Preset, preset
 from search_space.scores import SCORES, Additive, Cosine, Dot, ScaledDot, Score
 from search_space.sharing import SHARINGS, LatentKV, OneTensor, OwnKV, ReusedKV, Sharing
 from search_space.sizes import Size
@@ -37,6 +37,7 @@ from search_space.validation import validate
 from search_space.words import in_words
 
 __all__ = [
+    "DEFAULT_PRESETS",
     "Additive",
     "Alibi",
     "BigBird",

@@ -21,6 +21,7 @@ from search_space.axis_config import Value
 from search_space.design import Design
 from search_space.layer import LayerDesign
 from search_space.layer_values import features
+from search_space.patterns import Kind
 from search_space.stack import Stack
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class StackEncoding:
     """The layers of one stack as columns."""
 
     def __init__(self, stack: Stack) -> None:
-        self.name, self.kind = stack.name, stack.kind
+        self.name = stack.name
+        self.kind: Kind = stack.kind
         self.depth = max(stack.periods)
         self._columns = _columns([features(layer) for layer in stack.layers])
         self._known: dict[LayerDesign, Vectors] = {}

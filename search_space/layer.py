@@ -11,7 +11,7 @@ from search_space.heads import Heads
 from search_space.patterns import KINDS, Dense, Kind, Pattern
 from search_space.positions import NoPosition, Position, Rotary
 from search_space.scores import ScaledDot, Score
-from search_space.sharing import LatentKV, OneTensor, OwnKV, ReusedKV, Sharing
+from search_space.sharing import LatentKV, OwnKV, ReusedKV, Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,10 @@ class LayerDesign:
     def misfit(self, anchor: LayerDesign, context: int) -> str | None:
         """Why a tied or reusing layer can't take what it needs from this anchor, if so."""
         if self.tied:
-            if replace(self, tied=False).canonical(context) == anchor.canonical(context):
+            # canonical forms order a split's heads, but tied weights have an order already
+            same_order = _simple_patterns(self, context) == _simple_patterns(anchor, context)
+            untied = replace(self, tied=False).canonical(context)
+            if same_order and untied == anchor.canonical(context):
                 return None
             return (
                 f"a tied layer is its anchor again, so both must be the same, but got "
@@ -171,17 +174,22 @@ class LayerDesign:
 
 
 def _canonical_patterns(layer: LayerDesign, context: int) -> tuple[Pattern, Split | None]:
-    """Both patterns in their simplest form; equal ones are one, different ones are in order."""
+    """Both patterns in their simplest form and, where that says nothing, in order."""
+    pattern, split = _simple_patterns(layer, context)
+    # Which heads come first says nothing, as the projections' rows can be exchanged, except under
+    # ALiBi, whose slopes go by the head's number. (Layers that reuse keys are never split.)
+    if split is None or layer.position.by_distance or repr(pattern) < repr(split.pattern):
+        return pattern, split
+    return split.pattern, Split(pattern, layer.heads.kv - split.kv_heads)
+
+
+def _simple_patterns(layer: LayerDesign, context: int) -> tuple[Pattern, Split | None]:
+    """Both patterns in their simplest form; equal ones are one."""
     pattern = layer.pattern.canonical(context, layer.kind)
     if layer.split is None:
         return pattern, None
     other = layer.split.pattern.canonical(context, layer.kind)
-    if other == pattern:
-        return pattern, None
-    # which heads come first says nothing: the projections' rows can be exchanged
-    if repr(other) < repr(pattern):
-        return other, Split(pattern, layer.heads.kv - layer.split.kv_heads)
-    return pattern, Split(other, layer.split.kv_heads)
+    return pattern, None if other == pattern else Split(other, layer.split.kv_heads)
 
 
 def _pattern_rules(layer: LayerDesign, pattern: Pattern) -> Iterator[str]:
@@ -195,8 +203,8 @@ def _pattern_rules(layer: LayerDesign, pattern: Pattern) -> Iterator[str]:
         )
     if pattern.keeps_state and layer.score != ScaledDot():
         yield f"{name} attention has no scores to compute otherwise; use score scaled-dot"
-    if pattern.keeps_state and isinstance(layer.sharing, LatentKV | OneTensor):
-        yield f"{name} attention keeps a state, not keys and values; use sharing own or reused"
+    if pattern.keeps_state and not isinstance(layer.sharing, OwnKV):
+        yield f"{name} attention keeps a state, not keys and values; use sharing own"
     if not pattern.tokens_only and isinstance(layer.sharing, LatentKV):
         yield f"a latent is attended to token by token, which {name} is not; use sharing own"
     if name == "low-rank" and (layer.split or isinstance(layer.sharing, ReusedKV)):
@@ -213,6 +221,8 @@ def _split_rules(layer: LayerDesign) -> Iterator[str]:
         )
     if isinstance(layer.sharing, LatentKV):
         yield "a latent is shared by all heads, so they can't be split; use sharing own"
+    if isinstance(layer.sharing, ReusedKV):
+        yield "a layer that reuses keys can't be split: which heads see which keys would matter"
 
 
 def _sharing_rules(layer: LayerDesign) -> Iterator[str]:
@@ -247,6 +257,8 @@ def _score_rules(layer: LayerDesign) -> Iterator[str]:
 def _reuse_misfit(layer: LayerDesign, anchor: LayerDesign, context: int) -> str | None:
     if isinstance(anchor.sharing, LatentKV):
         return "keys and values can't be reused from a layer that keeps a latent"
+    if anchor.split is not None:
+        return "keys and values can't be reused from a layer split between two patterns"
     sides = (("KV heads", "kv"), ("the head dimension", "dim"))
     for what, name in sides:
         mine, its = getattr(layer.heads, name), getattr(anchor.heads, name)
@@ -256,22 +268,20 @@ def _reuse_misfit(layer: LayerDesign, anchor: LayerDesign, context: int) -> str 
     if turned[0] != turned[1]:
         return (
             f"reused keys are turned as the anchor's are, but got position "
-            f"{layer.position.name} and {anchor.position.name}"
+            f"{_position(layer)} and {_position(anchor)}"
         )
     if layer.score.treats_keys != anchor.score.treats_keys:
         return (
             f"reused keys are normalised or not as the anchor's are, but got score "
             f"{layer.score.name} and {anchor.score.name}"
         )
-    for mine, its in zip(_by_kv_head(layer), _by_kv_head(anchor), strict=True):
-        if not its.covers(mine, context if layer.kind == "causal" else 0):
-            return (
-                f"the anchor must keep every position that is attended to, but {its.describe()} "
-                f"does not keep what {mine.describe()} needs"
-            )
+    if not anchor.pattern.covers(layer.pattern, context if layer.kind == "causal" else 0):
+        return (
+            f"the anchor must keep every position that is attended to, but "
+            f"{anchor.pattern.describe()} does not keep what {layer.pattern.describe()} needs"
+        )
     return None
 
 
-def _by_kv_head(layer: LayerDesign) -> list[Pattern]:
-    """The pattern of each KV head."""
-    return [part.pattern for part in layer.parts for _ in range(part.kv_heads)]
+def _position(layer: LayerDesign) -> str:
+    return layer.position.describe() or layer.position.name

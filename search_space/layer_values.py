@@ -62,7 +62,7 @@ ORDINARY: dict[str, tuple[Value, ...]] = {  # not worth a line in a space's desc
     "position": ("rotary",),
     "gate": ("none",),
 }
-LEANING = ("sharing", "weights")  # what a layer takes from its anchor
+LEANING: tuple[str, ...] = ("sharing", "weights")  # what a layer takes from its anchor
 
 
 def layer_of(values: Mapping[str, Value], kind: Kind) -> LayerDesign:

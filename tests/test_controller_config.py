@@ -10,7 +10,7 @@ import pytest
 
 from controller import STRATEGIES, RunConfig, load_config
 from evaluator import TrainingConfig
-from search_space import PRESETS, ConfigError
+from search_space import DEFAULT_PRESETS, ConfigError
 
 SPACE = {
     "width": 32,
@@ -53,7 +53,7 @@ def test_a_space_is_all_that_must_be_given(tmp_path: Path) -> None:
     assert config.measuring.prefill == config.measuring.decode == (2048,)
     assert list(config.objectives) == ["accuracy", "prefill_2048_ratio", "kv_cache_bytes"]
     assert config.search.strategy in STRATEGIES
-    assert config.search.presets == tuple(PRESETS)
+    assert config.search.presets == DEFAULT_PRESETS
     assert (config.search.random_share, config.search.minutes) == (0.2, None)
     assert (config.engine.name, config.limits, config.threads) == ("ray", {}, 1)
 

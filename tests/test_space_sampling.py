@@ -69,8 +69,8 @@ def test_ways_are_counted_exactly(make: Callable[[], Space]) -> None:
         reached.update((frame.width, frame.context, way) for way in home.frames.every(frame))
     assert reached.total() == sum(home.frames.weights)
     assert home.frames.unambiguous == (max(reached.values()) == 1)
-    for (_, context, choice), ways in reached.items():
-        assert home.frames.ways(choice, context) == ways
+    for (_, context, layers), ways in reached.items():
+        assert home.frames.ways(layers, context) == ways
 
 
 @every_space

@@ -13,6 +13,7 @@ from rich.table import Table
 from attnas.failures import UsageError
 from attnas.starters import STARTERS, starter_text
 from controller import load_config, planned
+from controller.config import json_schema
 from controller.cost import estimated_cost
 from search_space import PRESETS, Space, counts, in_words
 
@@ -75,16 +76,20 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
 
 
 def list_presets(as_json: bool) -> None:
-    """The presets with their sources."""
+    """The presets with the kinds of model they exist for and their sources."""
     if as_json:
-        print(
-            json.dumps(
-                [{"name": p.name, "what": p.what, "source": p.source} for p in PRESETS.values()],
-                indent=2,
-            )
-        )
+        plain = [
+            {"name": p.name, "what": p.what, "kinds": list(p.kinds), "source": p.source}
+            for p in PRESETS.values()
+        ]
+        print(json.dumps(plain, indent=2))
         return
-    table = Table("preset", "what", "source", box=None, pad_edge=False)
+    table = Table("preset", "what", "models", "source", box=None, pad_edge=False)
     for preset in PRESETS.values():
-        table.add_row(preset.name, preset.what, preset.source)
+        table.add_row(preset.name, preset.what, ", ".join(preset.kinds), preset.source)
     Console(highlight=False).print(table)
+
+
+def print_schema() -> None:
+    """The JSON schema of a configuration, for editors."""
+    print(json.dumps(json_schema(), indent=2))

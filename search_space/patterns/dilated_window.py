@@ -41,7 +41,7 @@ class DilatedWindow(Pattern):
         return ramp + stepwise(ramp, self.dilation) + (length - ramp) * self.window
 
     def kept(self, context: int) -> tuple[int, int]:
-        return 0, min(context, (self.window - 1) * self.dilation + 1)
+        return 0, (min(self.window, -(-context // self.dilation)) - 1) * self.dilation + 1
 
     def canonical(self, context: int, kind: Kind) -> Dense | SlidingWindow | DilatedWindow:
         """A step of 1 is a plain window; a reach beyond the context is cut to what lies in it."""

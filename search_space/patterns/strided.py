@@ -40,7 +40,8 @@ class Strided(Pattern):
         return local + stepwise(length, self.stride)
 
     def kept(self, context: int) -> tuple[int, int]:
-        return 0, context
+        """All, unless only one stride fits into the context."""
+        return 0, context if 2 * self.stride < context else min(context, self.stride + 1)
 
     def canonical(self, context: int, kind: Kind) -> Dense | SlidingWindow | Strided:
         """A stride of 1 leaves nothing out; where only one stride fits, it prolongs the window."""

@@ -62,5 +62,5 @@ class LatentKV(Sharing):
         return heads.dim + self.rotary_dim
 
     def describe(self) -> str:
-        turned = f" + {self.rotary_dim}" if self.rotary_dim else ""
+        turned = f"+{self.rotary_dim}" if self.rotary_dim else ""
         return f"latent {self.rank}{turned}"
