@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup quickstart test lint benchmarks clean
+.PHONY: setup quickstart test nightly lint benchmarks clean
 
 setup: .venv/ready
 
@@ -28,6 +28,10 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+nightly: setup
+	@echo "2,000 random designs against the float64 reference model: about two minutes"
+	ATTNAS_NIGHTLY=1 $(BIN)/python -m pytest tests/test_evaluator_model.py
 
 benchmarks: setup
 	$(BIN)/python benchmarks/kernels.py --write

@@ -83,7 +83,7 @@ def memory_costs(
     """Peak bytes of one prefill and one training step (`train_shape` is batch and tokens)."""
     tokens = torch.zeros(grid.batch, max(grid.prefill), dtype=torch.long)
     caches = model.new_caches(grid.batch, max(grid.prefill))
-    stored = [tensor for cache in caches for tensor in (cache.keys, cache.values)]
+    stored = caches.tensors()
     sequences = torch.zeros(train_shape, dtype=torch.long)
 
     def prefill() -> None:
@@ -130,8 +130,7 @@ def prefill_work(model: CausalLM, batch: int, length: int) -> Callable[[], objec
     caches = model.new_caches(batch, length)
 
     def work() -> None:
-        for cache in caches:
-            cache.rewind(0)
+        caches.rewind(0)
         with torch.no_grad():
             model(tokens, caches, last_only=True)
 
@@ -143,13 +142,11 @@ def decode_work(model: CausalLM, batch: int, context: int) -> Callable[[], objec
     model.eval()
     token = torch.zeros(batch, 1, dtype=torch.long)
     caches = model.new_caches(batch, context)
-    for cache in caches:
-        cache.keys.normal_()
-        cache.values.normal_()
+    for tensor in caches.tensors():
+        tensor.normal_()
 
     def work() -> None:
-        for cache in caches:
-            cache.rewind(context - 1)
+        caches.rewind(context - 1)
         with torch.no_grad():
             model(token, caches)
 

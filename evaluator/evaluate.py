@@ -6,6 +6,7 @@ Costs don't depend on trained weights, so a design that breaks a limit costs no 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evaluator.costs import GridConfig, counted_costs, latency_costs, memory_costs
 from evaluator.device_lock import DeviceLock
+from evaluator.fast_matmul import fast_fp32
 from evaluator.model import CausalLM
+from evaluator.settings import with_settings
 from evaluator.tasks import Task
 from evaluator.training import TrainingConfig, score, train
 from search_space import Design
+from search_space.axis_config import Value
 
 State = Literal["complete", "infeasible", "diverged", "failed"]
 
@@ -74,25 +78,37 @@ class Evaluator:
     _reference_model: CausalLM | None = None
     _lock: DeviceLock | None = None
 
-    def evaluate(self, design: Design, seed: int) -> Measurement:
-        """The whole life of a trial. Every failure is a result with its reason."""
+    def evaluate(
+        self, design: Design, seed: int, settings: Mapping[str, Value] | None = None
+    ) -> Measurement:
+        """The whole life of a trial. Every failure is a result with its reason.
+
+        Settings hold for this trial alone; without them the run's own configuration does.
+        """
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
         try:
-            return self._evaluate(design, seed, found)
+            return self._evaluate(design, seed, settings or {}, found)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             return _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
 
-    def _evaluate(self, design: Design, seed: int, found: Measurement) -> Measurement:
+    def _evaluate(
+        self,
+        design: Design,
+        seed: int,
+        settings: Mapping[str, Value],
+        found: Measurement,
+    ) -> Measurement:
         lock, config = self._shared_lock(), self.config
-        found.metrics.update(counted_costs(design, self.task.vocabulary, config.measuring))
+        training, task = with_settings(config.training, self.task, settings)
+        found.metrics.update(counted_costs(design, task.vocabulary, config.measuring))
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
 
         torch.manual_seed(seed)
-        model = CausalLM(design, self.task.vocabulary)
+        model = CausalLM(design, task.vocabulary)
         started = time.perf_counter()
         with lock.alone():
             waited = time.perf_counter() - started
@@ -100,19 +116,21 @@ class Evaluator:
         found.metrics.update(costs.metrics)
         found.notes.update(costs.notes)
         with lock.shared():  # counted, not timed; but it keeps the device busy
-            shape = self.task.largest_batch()
+            shape = task.largest_batch()
             found.metrics.update(memory_costs(model, config.measuring, shape))
         found.metrics["measure_seconds"] = time.perf_counter() - started - waited
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
 
         started = time.perf_counter()
-        training = train(model, self.task, config.training, seed, lock.shared)
-        found.curve.extend(training.curve)
+        with fast_fp32() as fast:  # where it is as exact; never while measuring
+            trained = train(model, task, training, seed, lock.shared)
+        found.notes["training products"] = fast.describe()
+        found.curve.extend(trained.curve)
         found.metrics["train_seconds"] = time.perf_counter() - started
-        if training.diverged:
-            return _ended(found, "diverged", training.diverged)
-        found.metrics.update(score(model, self.task, lock.shared))
+        if trained.diverged:
+            return _ended(found, "diverged", trained.diverged)
+        found.metrics.update(score(model, task, lock.shared))
         found.weights.update(model.state_dict())
         return found
 
@@ -146,7 +164,7 @@ class Evaluator:
             "dtype": "float32",
             "torch": torch.__version__,
             "kernels": "plain-pytorch",
-            "data": self.task.fingerprint,
+            "data": self.task.fingerprint,  # the run's: settings leave bytes and scores alone
         }
 
 

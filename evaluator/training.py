@@ -119,7 +119,7 @@ def score(model: CausalLM, task: Task, guard: StepGuard = nullcontext) -> dict[s
 def answers(model: CausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits (N, V) and targets (N,) of the N positions that count; the others cost no logits."""
     counts = batch.targets != IGNORED  # (B, T)
-    return model.lm_head(model.model(batch.tokens, None)[counts]), batch.targets[counts]
+    return model.lm_head(model.states(batch.tokens)[counts]), batch.targets[counts]
 
 
 def _groups(model: CausalLM, config: TrainingConfig) -> list[dict[str, object]]:

@@ -104,7 +104,7 @@ def test_weights_of_another_model_fail(tmp_path: Path):
 def test_an_export_that_imports_attnas_packages_fails(tmp_path: Path):
     model = exported(MIXED, tmp_path)
     code = (tmp_path / "model.py").read_text()
-    found = "        x = self.model(tokens"
+    found = "        x = self.states(tokens"
     assert found in code
     late = code.replace(found, f"        import evaluator.model\n{found}")
     (tmp_path / "model.py").write_text(late)
@@ -117,13 +117,13 @@ def test_an_export_that_imports_attnas_packages_fails(tmp_path: Path):
 DAMAGE = {
     "the window one off": ("self.window: int = pattern.window", " + 1"),
     "the rotary base changed": ("positions[:, None] * base**-exponents", " * 0.5"),
-    "heads in the wrong order": ("(x).view(batch, count, self.heads, self.dim)", ".flip(2)"),
-    "the ring off by one": ("first = (self.length + new - kept", " + 1"),
-    "the cache not trimmed": ("min(capacity, self.window", " + 8"),
+    "heads in the wrong order": ("projected.unflatten(-1, (heads, self.dim))", ".flip(2)"),
+    "the ring off by one": ("begin = after - left - self.first", " + 1"),
+    "the cache not trimmed": ("return 0, min(self.window", " + 8"),
     "the window dropped": ("self.window: int = pattern.window", " + 10**6"),
-    "the window dropped for whole prompts": ("if query.shape[2] <= self.window", " + 10**6"),
-    "the window dropped after cached tokens": ("cache, reach=self.window", " + 10**6"),
-    "the mask's edge lost": ("hidden = (key < row", " - 1"),
+    "the window dropped for whole prompts": ("    if window", " + 10**6"),
+    "the window dropped after cached tokens": ("(key_at > query_at - self.window", " - 10**6"),
+    "the mask's edge lost": ("key < at - back", " - 1"),
 }  # fmt: skip
 
 

@@ -136,13 +136,15 @@ def test_matrices_decay_by_the_rate_and_the_decay() -> None:
     """A token that never occurs has no gradient, so its embedding only decays."""
     task = recall_task()
     model = CausalLM(a_design(), task.vocabulary + 1)
-    before = model.model.embed_tokens.weight[-1].clone()
+    before = model.get_parameter("model.embed_tokens.weight")[-1].clone()
     train(model, task, TrainingConfig(steps=3, warmup=0, weight_decay=0.5, learning_rate=0.1), 0)
     rates = [
         learning_rate(TrainingConfig(steps=3, warmup=0, learning_rate=0.1), i) for i in (0, 1, 2)
     ]
     shrunk = math.prod(1 - 0.5 * rate for rate in rates)
-    torch.testing.assert_close(model.model.embed_tokens.weight[-1], before * shrunk)
+    torch.testing.assert_close(
+        model.get_parameter("model.embed_tokens.weight")[-1], before * shrunk
+    )
 
 
 def test_gains_do_not_decay() -> None:

@@ -49,7 +49,7 @@ def main(folder: Path, exchange: Path) -> None:
             caches = model.new_caches(*tokens.shape)
             parts = tokens[:, : sum(pieces)].split(pieces, dim=1)
             answers[name] = torch.cat([model(part, caches) for part in parts], dim=1)
-            facts["cache_bytes"] = sum(cache.allocated_bytes for cache in caches)
+            facts["cache_bytes"] = caches.allocated_bytes
     start, new = request["start"], request["new_tokens"]
     answers["generated"] = model.generate(tokens[:, :start], new)
     save_file(answers, exchange / "answers.safetensors")

@@ -8,6 +8,7 @@ ever written into it.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 from pathlib import Path
@@ -16,8 +17,6 @@ from typing import Any
 
 from torch import Tensor
 
-import evaluator.kernels.cache
-import evaluator.kernels.decode
 import evaluator.model
 from evaluator.kernels import KERNELS
 from search_space import Design
@@ -25,6 +24,7 @@ from search_space import Design
 CODE, CONFIG, WEIGHTS = "model.py", "config.json", "model.safetensors"
 CONFIG_FORMAT = 1
 OWN_PACKAGES = ("evaluator", "search_space")
+TABLE = "evaluator.kernels"  # written anew, with the design's kernels only
 
 HEAD = '''"""A searched language model in one file; needs torch and safetensors only.
 
@@ -33,8 +33,8 @@ HEAD = '''"""A searched language model in one file; needs torch and safetensors 
     logits = model(tokens)               # tokens (B, T) to logits (B, T, V); trainable as it is
     tokens = model.generate(tokens, 64)  # cached decoding
 
-Shapes: B batch, T tokens, E model width, H query heads, G KV heads, S cached positions,
-D head dimension, V vocabulary, C rows of a chunk, M chunks.
+Shapes: B batch, T tokens, E model width, H query heads, G KV heads, R = H / G, S keys, D head
+dimension, V vocabulary, C rows of a chunk, M chunks.
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ TAIL = '''
 # ---- loading
 
 
-def load(folder: str | Path | None = None, *, weights: bool = True) -> CausalLM:
+MODELS = {"decoder": CausalLM, "encoder": MaskedLM, "encoder-decoder": Seq2SeqLM}
+
+
+def load(folder: str | Path | None = None, *, weights: bool = True) -> nn.Module:
     """The model that config.json describes, with the weights beside it or freshly initialised."""
     folder = Path(folder) if folder is not None else Path(__file__).parent
     text = (folder / "config.json").read_text(encoding="utf-8")
     config = json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
     config.design.mlp_width = config.mlp_width
-    model = CausalLM(config.design, config.vocabulary)
+    model = MODELS[config.kind](config.design, config.vocabulary)
     if weights:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()
@@ -88,9 +91,10 @@ def write_standalone(
     (to / CODE).write_text(standalone_source(design), encoding="utf-8")
     config: dict[str, Any] = {
         "format": CONFIG_FORMAT,
+        "kind": design.kind,
         "vocabulary": vocabulary,
         "mlp_width": design.mlp_width,
-        "design": json.loads(design.to_json()),
+        "design": design.spelled_out(),
     }
     (to / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     if weights is not None:
@@ -98,26 +102,41 @@ def write_standalone(
 
 
 def standalone_source(design: Design) -> str:
-    """The single file for a design: imports, caches, its kernels, the model, loading."""
-    names = sorted({layer.pattern.name for layer in design.layers})
-    kernels = {name: KERNELS[name] for name in names}
-    modules = [evaluator.kernels.cache, evaluator.kernels.decode]
-    modules += [inspect.getmodule(kernel) for kernel in kernels.values()]
-    parts = [_split(module) for module in [*modules, evaluator.model] if module is not None]
-    tail_imports = ast.parse(TAIL_IMPORTS).body
+    """The single file for a design: imports, its kernels, the model, loading."""
+    patterns = {part.pattern.name for layer in design.layers for part in layer.parts}
+    kernels = {name: KERNELS[name] for name in sorted(patterns)}
+    needed: dict[ModuleType, None] = {}
+    for kernel in kernels.values():
+        _add_with_imports(inspect.getmodule(kernel), needed)
     table = "".join(f'    "{name}": {kernel.__name__},\n' for name, kernel in kernels.items())
+    kernel_modules = len(needed)
+    _add_with_imports(evaluator.model, needed)
+    parts = [_split(module) for module in needed]
     bodies = [body for _, body in parts]
+    bodies.insert(kernel_modules, f"\n# ---- kernels by pattern\n\nKERNELS = {{\n{table}}}\n")
+    tail_imports = ast.parse(TAIL_IMPORTS).body
     return "\n".join(
         [
             HEAD,
             _merged([*(node for imports, _ in parts for node in imports), *tail_imports]),
-            "\nDesign = LayerDesign = SimpleNamespace  # parsed from config.json\n",
-            *bodies[:-1],
-            f"\n# ---- kernels by pattern\n\nKERNELS = {{\n{table}}}\n",
-            bodies[-1],
+            "\nDesign = SimpleNamespace  # parsed from config.json\n",
+            *bodies,
             TAIL,
         ]
     )
+
+
+def _add_with_imports(module: ModuleType | None, found: dict[ModuleType, None]) -> None:
+    """The module behind all of ours that it imports, each once."""
+    assert module is not None
+    if module in found:
+        return
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ImportFrom) and _is_own(node.module or ""):
+            name = node.module or ""
+            if name not in ("__future__", TABLE):
+                _add_with_imports(importlib.import_module(name), found)
+    found[module] = None
 
 
 def _split(module: ModuleType) -> tuple[list[ast.stmt], str]:

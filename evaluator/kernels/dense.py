@@ -1,4 +1,4 @@
-"""Dense causal attention: PyTorch's fused kernel is the best there is on CPU and on CUDA.
+"""Dense attention: PyTorch's fused kernel is the best there is on CPU and on CUDA.
 
 Shapes: B batch, H query heads, G KV heads, T tokens, D head dimension.
 """
@@ -10,30 +10,42 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from evaluator.kernels.cache import KVCache
-from evaluator.kernels.decode import decode_one, extend
+from evaluator.kernels.cache import Range
+from evaluator.kernels.widths import equal_widths
 
 
 class DenseKernel:
-    """Every position sees itself and all earlier ones."""
+    """Every position sees itself and all earlier ones, or all."""
 
     def __init__(self, pattern: Any) -> None:
         pass
 
-    def full(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """A whole sequence: (B, H, T, D) over two of (B, G, T, D)."""
-        return F.scaled_dot_product_attention(query, keys, values, is_causal=True, enable_gqa=True)
+    def full(
+        self, query: Tensor, keys: Tensor, values: Tensor, scale: float | None, causal: bool
+    ) -> Tensor:
+        return attend_dense(query, keys, values, scale=scale, causal=causal)
 
-    def new_cache(
-        self, batch: int, kv_heads: int, dim: int, capacity: int, like: Tensor
-    ) -> KVCache:
-        """A cache that holds `capacity` tokens."""
-        return KVCache(batch, kv_heads, capacity, dim, wraps=False, like=like)
+    def sees(self, query_at: Tensor, key_at: Tensor) -> Tensor:
+        return key_at <= query_at
 
-    def one(self, query: Tensor, cache: KVCache) -> Tensor:
-        """The newest token over the cache that holds it: (B, H, 1, D) to the same."""
-        return decode_one(query, cache)
+    def kept(self, capacity: int) -> tuple[int, int]:
+        return 0, capacity
 
-    def more(self, query: Tensor, keys: Tensor, values: Tensor, cache: KVCache) -> Tensor:
-        """Several new tokens after cached ones: (B, H, T, D) to the same."""
-        return extend(query, keys, values, cache, reach=cache.length + query.shape[2])
+    def reads(self, position: int) -> list[Range]:
+        return [(0, position + 1, 1)]
+
+
+def attend_dense(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    scale: float | None = None,
+    causal: bool = True,
+) -> Tensor:
+    """Itself and all earlier positions, or all; not causal, keys may be another sequence's."""
+    even = equal_widths(query, keys, values, scale)
+    out = F.scaled_dot_product_attention(
+        even.query, even.keys, even.values, is_causal=causal, scale=even.scale, enable_gqa=True
+    )
+    return even.cut(out)
