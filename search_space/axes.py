@@ -91,6 +91,13 @@ def size_axes(config: SpaceConfig) -> list[Axis]:
     return [axis_of(name, getattr(config, name), (name,)) for name in ("width", "context")]
 
 
+def setting_axes(config: SpaceConfig) -> list[Axis]:
+    """What belongs to a trial, not to its design, by name."""
+    return [
+        axis_of(name, config.settings[name], ("settings", name)) for name in sorted(config.settings)
+    ]
+
+
 def stack_axes(config: SpaceConfig) -> list[StackAxes]:
     """The stacks of a space, in the order of computation."""
     kind: Kind = "bidirectional" if config.kind == "encoder" else "causal"

@@ -43,8 +43,10 @@ class Closed(BaseModel):
 
 def _condition(value: Any) -> Any:
     values = value if isinstance(value, list) else [value]
-    if not values or any(isinstance(v, bool) or not isinstance(v, Value) for v in values):
-        raise ValueError(f"a condition is a value or a list of values, but got {shown(value)}")
+    wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, Value)]
+    if wrong or not values:
+        got = shown(wrong[0]) if wrong else "an empty list"
+        raise ValueError(f"a condition is a number, a text or a list of them, but got {got}")
     return value
 
 
@@ -146,10 +148,12 @@ class LogRange(Placed[T], Generic[T]):
     def values(self) -> list[T]:
         """low, low * base, ... up to high."""
         value, high = self._bounds()
-        found: list[T] = []
+        found: list[Any] = []
         while value <= high:
             found.append(value)
             value *= self.base
+            if isinstance(value, float):  # 3 * 0.1 is 0.30000000000000004, beyond an end of 0.3
+                value = float(f"{value:.12g}")
         return found
 
 

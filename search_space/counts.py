@@ -20,7 +20,9 @@ def parameters(design: Design, vocabulary: int) -> int:
     """Weights of the model with untied embeddings and no biases."""
     embeddings = 2 * vocabulary * design.width
     own = [layer for layer in design.layers if not layer.tied]
-    attention = sum(layer.parameters(design.width, design.context) for layer in own)
+    attention = sum(
+        count * layer.parameters(design.width, design.context) for layer, count in _grouped(own)
+    )
     mlps = sum(_mlp_weights(design, layer) for layer in own)
     blocks = sum(layer.kind != "cross" for layer in own)
     # a norm before each attention layer and each MLP, and one behind each stack
@@ -30,7 +32,7 @@ def parameters(design: Design, vocabulary: int) -> int:
 
 def attended_pairs(design: Design, length: int) -> int:
     """Attended (query, key) pairs of one sequence, summed over layers and query heads."""
-    return sum(layer.attended_pairs(length) for layer in design.layers)
+    return sum(n * layer.attended_pairs(length) for layer, n in _grouped(design.layers))
 
 
 def prefill_flops(design: Design, length: int, vocabulary: int) -> int:
@@ -68,29 +70,41 @@ def kv_cache_bytes(design: Design, context: int, dtype: str = "float32", batch: 
     """Bytes that decoding keeps for `batch` sequences of `context` tokens."""
     if dtype not in BYTES_PER_ELEMENT:
         raise DesignError(f"dtype must be one of {', '.join(BYTES_PER_ELEMENT)}, but got {dtype!r}")
-    elements = sum(layer.cache_elements(context) for layer in design.layers)
+    lenders = design.lenders()
+    kept = [layer for i, layer in enumerate(design.layers) if i not in lenders]
+    elements = sum(n * layer.cache_elements(context) for layer, n in _grouped(kept))
+    elements += sum(design.layers[i].cache_elements(context, design.context) for i in lenders)
     return batch * elements * BYTES_PER_ELEMENT[dtype]
+
+
+def _grouped(layers: Iterable[LayerDesign]) -> list[tuple[LayerDesign, int]]:
+    """Layers that are one object, as a space's equal ones are, with their number: counted once."""
+    found: dict[int, list[LayerDesign]] = {}
+    for layer in layers:
+        found.setdefault(id(layer), []).append(layer)
+    return [(same[0], len(same)) for same in found.values()]
 
 
 def _sequence_flops(design: Design, layers: Iterable[LayerDesign], length: int) -> int:
     """FLOPs of layers, tied ones too, and the MLPs behind them over a whole sequence."""
     return sum(
-        2 * length * (layer.token_weights(design.width) + _mlp_weights(design, layer))
-        + layer.mixing_flops(length)
-        for layer in layers
+        2 * length * count * (layer.token_weights(design.width) + _mlp_weights(design, layer))
+        + count * layer.mixing_flops(length)
+        for layer, count in _grouped(layers)
     )
 
 
 def _token_flops(design: Design, context: int, source: int) -> int:
     """FLOPs of the decoder for its newest of `context` tokens, the source's keys cached."""
     total = 0
-    for layer in design.layers:
+    for layer, count in _grouped(design.layers):
         if layer.kind == "bidirectional":
             continue
         weights = layer.token_weights(design.width) + _mlp_weights(design, layer)
         if layer.kind == "cross":
             weights -= layer.sharing.key_weights(design.width, layer.heads)
-        total += 2 * weights + layer.decode_flops(source if layer.kind == "cross" else context)
+        work = layer.decode_flops(source if layer.kind == "cross" else context)
+        total += count * (2 * weights + work)
     return total
 
 

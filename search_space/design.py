@@ -78,6 +78,14 @@ class Design:
                 latest[layer.kind] = index
         return found
 
+    def lenders(self) -> set[int]:
+        """Indices of the layers whose keys later layers reuse."""
+        if all(layer.independent for layer in self.layers):
+            return set()
+        pairs = zip(self.layers, self.anchors(), strict=True)
+        reused = {anchor for layer, anchor in pairs if not (layer.independent or layer.tied)}
+        return {anchor for anchor in reused if anchor is not None}
+
     @property
     def kind(self) -> ModelKind:
         """What the layers make: a decoder, an encoder, or both."""
@@ -115,6 +123,10 @@ class Design:
     def to_json(self) -> str:
         """One line, keys sorted: equal designs give equal text."""
         return json.dumps({"language": LANGUAGE_VERSION, **_plain(self)}, sort_keys=True)
+
+    def spelled_out(self) -> dict[str, Any]:
+        """Plain data with ordinary values written as well, for readers without the language."""
+        return {"language": LANGUAGE_VERSION, **_plain(self, everything=True)}
 
     @classmethod
     def from_json(cls, text: str) -> Design:
@@ -168,7 +180,7 @@ def _layer(where: str, data: Any) -> LayerDesign:
     for name, registry in families.items():
         if name in values:
             values[name] = _variant(f"{where} {name}", values[name], registry)
-    if "split" in values:
+    if values.get("split") is not None:
         split = _take(f"{where} split", values["split"], Split)
         pattern = _variant(f"{where} split pattern", split["pattern"], PATTERNS)
         values["split"] = _typed(f"{where} split", split | {"pattern": pattern}, Split)
@@ -177,20 +189,21 @@ def _layer(where: str, data: Any) -> LayerDesign:
     return LayerDesign(**values | {"heads": _typed(f"{where} heads", values["heads"], Heads)})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, everything: bool = False) -> Any:
     """A dataclass as plain JSON data, a variant type carrying its name."""
     if is_dataclass(value) and not isinstance(value, type):
         name = getattr(type(value), "name", None)
         plain = {} if name is None else {"name": name}
         for f in fields(value):
             item = getattr(value, f.name)
-            if isinstance(value, LayerDesign) and f.name not in ALWAYS and item == _default(f):
+            ordinary = isinstance(value, LayerDesign) and f.name not in ALWAYS
+            if ordinary and not everything and item == _default(f):
                 continue
             # Rotary(10000) and Rotary(10000.0) are equal, so their text must be as well
-            plain[f.name] = float(item) if f.type == "float" else _plain(item)
+            plain[f.name] = float(item) if f.type == "float" else _plain(item, everything)
         return plain
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, everything) for item in value]
     return value
 
 

@@ -2,9 +2,8 @@
 
 A frame fixes everything that layers share: width, context, and for each stack its depth, the
 length of its motif and its shared values. What is left are cells for the positions of the motif
-and layers from the cells. Where no layer leans on another these are free, and a frame has the
-product over positions of (the sum over cells of |layers| ** repeats). Where some do, sequences
-are chains, counted by `chains`.
+and layers from the cells. Where no layer leans on another, positions are independent, and each is
+counted by `repeats`. Where some do, sequences are chains, counted by `chains`.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from search_space.axes import Axis
 from search_space.axis_config import Value
 from search_space.chains import Chain, Layers
 from search_space.errors import DesignError
+from search_space.repeats import Repeats
 from search_space.stack import Cell, Part, Stack
 
 Choice = tuple[Layers, ...]  # the layers of each stack
@@ -104,6 +104,11 @@ class Frames:
         return [frame for frame, ways in zip(self.all, self.weights, strict=True) if ways]
 
     @cached_property
+    def possible_values(self) -> list[Mapping[str, Value]]:
+        """Their shared values."""
+        return [frame.values for frame in self.possible]
+
+    @cached_property
     def unambiguous(self) -> bool:
         """Whether no design can be reached in two ways."""
         return all(stack.unambiguous for stack in self.stacks)
@@ -137,23 +142,27 @@ class Lanes:
 
     def __init__(self, part: Part) -> None:
         self.part, group = part, part.group
-        self._shares: dict[int, list[float]] = {}
-        self._chains: list[tuple[tuple[Cell, ...], Chain]] = []
+        self._shares: list[float] = []
+        self._repeats: list[Repeats] = []  # by position of the motif
+        self._chains: list[Chain] = []
         self._repeated = False  # chains are over one motif, which is then repeated
         if not group.leaning:
-            free = (sum(self._cell_weights(r)) for r in range(part.period))
-            self.total = prod(free)
+            cells = [cell.options for cell in group.cells]
+            counts = [len(range(r, part.depth, part.period)) for r in range(part.period)]
+            by_count = {count: Repeats(cells, count) for count in set(counts)}
+            self._repeats = [by_count[count] for count in counts]
+            self.total = prod(repeats.total for repeats in self._repeats)
             return
         if len(group.cells) > 1 and all(len(cell.options) == 1 for cell in group.cells):
             self._repeated = True
             options = tuple(cell.options[0] for cell in group.cells)
-            self._chains = [((), self._chain([options] * part.period))]
+            self._chains = [self._chain([options] * part.period)]
         else:
             self._chains = [
-                (cells, self._chain([cells[i % part.period].options for i in range(part.depth)]))
+                self._chain([cells[i % part.period].options for i in range(part.depth)])
                 for cells in self._assignments()
             ]
-        self.total = sum(chain.total for _, chain in self._chains)
+        self.total = sum(chain.total for chain in self._chains)
 
     def _assignments(self) -> Iterator[tuple[Cell, ...]]:
         cells, period = self.part.group.cells, self.part.period
@@ -169,46 +178,35 @@ class Lanes:
         stack, context = self.part.stack, self.part.group.context
         return Chain(lists, stack.independent, lambda options: stack.takers_among(options, context))
 
-    def _cell_weights(self, residue: int) -> list[int]:
-        """Ways to fill the layers at one position of the motif, for each cell."""
-        repeats = len(range(residue, self.part.depth, self.part.period))
-        return [len(cell.options) ** repeats for cell in self.part.group.cells]
-
     def draw(self, rng: np.random.Generator) -> Layers:
         """The layers of a way, uniformly."""
-        if not self._chains:
-            return self._draw_free(rng)
-        chain = self._chains[0][1]
+        if self._repeats:
+            return self._interleaved([repeats.draw(rng) for repeats in self._repeats])
+        chain = self._chains[0]
         if len(self._chains) > 1:
-            if not self._shares:
-                self._shares[0] = _shares([chain.total for _, chain in self._chains])
-            chain = self._chains[_pick(self._shares[0], rng)][1]
+            self._shares = self._shares or _shares([chain.total for chain in self._chains])
+            chain = self._chains[_pick(self._shares, rng)]
         layers = chain.draw(rng)
         return self._repeat(layers) if self._repeated else layers
+
+    def _interleaved(self, positions: Sequence[Layers]) -> Layers:
+        """The layers of each position of the motif, in the order of depth."""
+        if len(positions) == 1:
+            return positions[0]
+        return tuple(
+            positions[i % len(positions)][i // len(positions)] for i in range(self.part.depth)
+        )
 
     def _repeat(self, motif: Layers) -> Layers:
         return tuple(motif[i % len(motif)] for i in range(self.part.depth))
 
-    def _draw_free(self, rng: np.random.Generator) -> Layers:
-        part, layers = self.part, [0] * self.part.depth
-        for residue in range(part.period):
-            cells, repeats = part.group.cells, len(range(residue, part.depth, part.period))
-            if repeats not in self._shares:
-                self._shares[repeats] = _shares(self._cell_weights(residue))
-            cell = cells[_pick(self._shares[repeats], rng) if len(cells) > 1 else 0]
-            picks = rng.integers(len(cell.options), size=repeats).tolist()
-            layers[residue :: part.period] = [cell.options[pick] for pick in picks]
-        return tuple(layers)
-
     def every(self) -> Iterator[Layers]:
         """Every way's layers."""
-        part = self.part
-        if self._chains:
-            for _, chain in self._chains:
-                yield from map(self._repeat, chain.every()) if self._repeated else chain.every()
-            return
-        for cells in product(part.group.cells, repeat=part.period):
-            yield from product(*(cells[i % part.period].options for i in range(part.depth)))
+        if self._repeats:
+            ways = product(*(list(repeats.every()) for repeats in self._repeats))
+            yield from map(self._interleaved, ways)
+        for chain in self._chains:
+            yield from map(self._repeat, chain.every()) if self._repeated else chain.every()
 
 
 def _shares(weights: Sequence[int]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from search_space.errors import DesignError
 from search_space.gates import Gate, NoGate
@@ -26,8 +27,7 @@ class Split:
             raise DesignError(f"a split gives away at least 1 KV head, but got {self.kv_heads}")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Heads of a layer that attend in one pattern."""
 
     pattern: Pattern
@@ -143,13 +143,20 @@ class LayerDesign:
             for part in self.parts
         )
 
-    def cache_elements(self, context: int) -> int:
-        """Numbers that decoding keeps for one sequence; encoders keep none."""
+    def cache_elements(self, context: int, lends_up_to: int = 0) -> int:
+        """Numbers that decoding keeps for one sequence; encoders keep none.
+
+        A layer that lends its keys keeps what longer sequences need, up to `lends_up_to` tokens:
+        others may look farther back than its own pattern does in a short one.
+        """
         if self.kind == "bidirectional" or isinstance(self.sharing, ReusedKV):
             return 0
         if isinstance(self.sharing, LatentKV):
             return self.sharing.cached_width * self.pattern.cached_positions(context)
         tensors = self.sharing.cached_tensors()
+        if lends_up_to > context:
+            positions = min(context, self.pattern.cached_positions(lends_up_to))
+            return self.heads.kv * tensors * self.heads.dim * positions
         return sum(
             part.kv_heads * part.pattern.cache_elements(context, self.heads.dim, tensors)
             for part in self.parts
@@ -203,12 +210,12 @@ def _pattern_rules(layer: LayerDesign, pattern: Pattern) -> Iterator[str]:
         )
     if pattern.keeps_state and layer.score != ScaledDot():
         yield f"{name} attention has no scores to compute otherwise; use score scaled-dot"
-    if pattern.keeps_state and not isinstance(layer.sharing, OwnKV):
-        yield f"{name} attention keeps a state, not keys and values; use sharing own"
-    if not pattern.tokens_only and isinstance(layer.sharing, LatentKV):
-        yield f"a latent is attended to token by token, which {name} is not; use sharing own"
-    if name == "low-rank" and (layer.split or isinstance(layer.sharing, ReusedKV)):
-        yield "low-rank mixes all keys of a layer by its own weights; it can't be split or reused"
+    if not pattern.tokens_only and not isinstance(layer.sharing, OwnKV):
+        yield f"{name} attention sums keys and values up itself; use sharing own"
+    if not pattern.tokens_only and not layer.score.is_product:
+        yield f"{layer.score.name} scores compare tokens one by one, which {name} does not"
+    if name == "low-rank" and layer.split:
+        yield "low-rank mixes all keys of a layer by its own weights; it can't be split"
 
 
 def _split_rules(layer: LayerDesign) -> Iterator[str]:
@@ -275,7 +282,10 @@ def _reuse_misfit(layer: LayerDesign, anchor: LayerDesign, context: int) -> str 
             f"reused keys are normalised or not as the anchor's are, but got score "
             f"{layer.score.name} and {anchor.score.name}"
         )
-    if not anchor.pattern.covers(layer.pattern, context if layer.kind == "causal" else 0):
+    tokens = anchor.pattern.tokens_only and layer.pattern.tokens_only
+    # only what is generated is read from a cache; others see all keys that there are
+    kept = anchor.pattern.covers(layer.pattern, context) if layer.kind == "causal" else tokens
+    if not kept:
         return (
             f"the anchor must keep every position that is attended to, but "
             f"{anchor.pattern.describe()} does not keep what {layer.pattern.describe()} needs"

@@ -67,12 +67,13 @@ LEANING: tuple[str, ...] = ("sharing", "weights")  # what a layer takes from its
 
 def layer_of(values: Mapping[str, Value], kind: Kind) -> LayerDesign:
     """The layer with these values; DesignError where they are not legal together."""
+    heads = Heads(int(values["query_heads"]), int(values["kv_heads"]), int(values["head_dim"]))
     made = {name: _made(family, values) for name, family in FAMILIES.items()}
     split = None
     if not isinstance(made["second_pattern"], NoPattern):
         split = Split(made["second_pattern"], int(values["second_kv_heads"]))
     return LayerDesign(
-        heads=Heads(int(values["query_heads"]), int(values["kv_heads"]), int(values["head_dim"])),
+        heads=heads,
         pattern=made["pattern"],
         position=made["position"],
         split=split,

@@ -51,8 +51,9 @@ def _steps(space: Space, frame: Frame, choice: Choice) -> Iterator[tuple[Frame, 
     for index, part in enumerate(frame.parts):
         for layers in _part_steps(space, part, choice[index]):
             yield frame, _with_part(choice, index, layers)
-    for other in space.frames.possible:
-        if _changes(frame.values, other.values) == 1:
+    own = frame.values
+    for other, values in zip(space.frames.possible, space.frames.possible_values, strict=True):
+        if _changes(own, values) == 1:
             yield other, moved_to(space, frame, choice, other)
 
 
@@ -124,7 +125,7 @@ def _segment(space: Space, part: Part, layers: Layers, rng: np.random.Generator)
     if rng.random() < 0.5:
         source = layers[int(rng.integers(part.depth))]
     model, fitter = part.stack.layers[source], space.fitters[part.stack.name]
-    inside = [fitter.nearest(cells[i % part.period], model)[0][1] for i in range(start, stop)]
+    inside = [fitter.nearest(cells[i % part.period], model) for i in range(start, stop)]
     return (*layers[:start], *inside, *layers[stop:])
 
 
@@ -161,7 +162,7 @@ def _in_cell(space: Space, part: Part, layers: Layers, residue: int, cell: Cell)
     stack, moved = part.stack, list(layers)
     for i in range(residue, part.depth, part.period):
         wanted = stack.layers[layers[i]]
-        moved[i] = space.fitters[stack.name].nearest(cell, wanted)[0][1]
+        moved[i] = space.fitters[stack.name].nearest(cell, wanted)
     return tuple(moved)
 
 
@@ -180,13 +181,14 @@ def _with_part(choice: Choice, index: int, layers: Layers | None) -> Choice | No
 
 def _other_frame(space: Space, frame: Frame, rng: np.random.Generator) -> Frame:
     """Another frame, one shared axis away where there is one."""
-    frames = space.frames.possible
-    some = frames
+    frames, values = space.frames.possible, space.frames.possible_values
+    some = range(len(frames))
     if len(frames) > MAX_FRAMES:
-        some = [frames[int(i)] for i in rng.integers(len(frames), size=MAX_FRAMES)]
-    away = [_changes(frame.values, other.values) for other in some]
+        some = [int(i) for i in rng.integers(len(frames), size=MAX_FRAMES)]
+    own = frame.values
+    away = [_changes(own, values[i]) for i in some]
     fewest = min((changes for changes in away if changes), default=0)
-    return pick([f for f, changes in zip(some, away, strict=True) if changes == fewest], rng)
+    return frames[pick([i for i, c in zip(some, away, strict=True) if c == fewest], rng)]
 
 
 def moved_to(space: Space, frame: Frame, choice: Choice, other: Frame) -> Choice | None:

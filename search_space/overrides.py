@@ -8,6 +8,8 @@ from typing import Any
 from search_space.errors import ConfigError, Problem
 from search_space.strict_yaml import Document, Location, dotted, parse_yaml, shown, value_at
 
+DOTTED_KEYS = ("space", "settings")  # the mapping whose keys are paths themselves
+
 
 def apply_override(document: Document, text: str) -> Document:
     """The document with one value replaced; `space.constraints.0.max=5` reaches into lists.
@@ -43,6 +45,7 @@ def _replaced(
     if node is None:
         node = {}
     if isinstance(node, dict):
+        name, rest = _key_of(node, names, location)
         reached, child = _replaced(node.get(name), rest, value, (*location, name), place)
         return reached, {**node, name: child}
     if isinstance(node, list):
@@ -57,6 +60,14 @@ def _replaced(
         return reached, [*node[:index], child, *node[index + 1 :]]
     message = f"`{dotted(location)}` is {shown(node)}, so it has no key {name!r}; set it as a whole"
     raise ConfigError([Problem(message, place)])
+
+
+def _key_of(node: dict[str, Any], names: list[str], location: Location) -> tuple[str, list[str]]:
+    """The key of `node` that the names begin with, and the names after it."""
+    for count in range(len(names), 1, -1):
+        if ".".join(names[:count]) in node:
+            return ".".join(names[:count]), names[count:]
+    return (".".join(names), []) if location == DOTTED_KEYS else (names[0], names[1:])
 
 
 def _known_depth(data: Any, location: Location) -> int:

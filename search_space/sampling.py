@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from search_space.space import Space
 
 CONSTRAINED_TRIES = 10_000
+CONSTRAINED_LAYERS = 300_000  # of all tries together: seconds
 STRUCTURED_TRIES = 1_000
 
 
@@ -46,19 +47,21 @@ def distinct(space: Space, rng: np.random.Generator) -> tuple[Frame, Choice]:
 def uniform(space: Space, rng: np.random.Generator) -> Design:
     """A design drawn uniformly over the distinct legal ones that meet the constraints."""
     removed: Counter[str] = Counter()
-    for _ in range(CONSTRAINED_TRIES):
+    tries = CONSTRAINED_TRIES
+    for number in range(CONSTRAINED_TRIES):
         design = space.build(*distinct(space, rng))
         broken = [c for c in space.constraints if c.violation(design)]
         if not broken:
             return design
         removed.update(constraint.describe() for constraint in broken)
+        if number * len(design.layers) > CONSTRAINED_LAYERS:
+            tries = number + 1
+            break
     shares = "; ".join(
-        f"`{name}` removes {100 * count / CONSTRAINED_TRIES:.4g}%"
-        for name, count in removed.most_common()
+        f"`{name}` removes {100 * count / tries:.4g}%" for name, count in removed.most_common()
     )
     raise DesignError(
-        f"none of {CONSTRAINED_TRIES:,} designs of the space meets the constraints: {shares}; "
-        "loosen a bound"
+        f"none of {tries:,} designs of the space meets the constraints: {shares}; loosen a bound"
     )
 
 
@@ -79,7 +82,8 @@ def structured(space: Space, rng: np.random.Generator, structure: Structure) -> 
 def _wanted(part: Part, structure: Structure, rng: np.random.Generator) -> list[LayerDesign]:
     """The layers of a plan; some may have to give way to what the part allows."""
     slots = structure.plan(part.depth, part.period, rng)
-    kinds = [_kind(part, rng) for _ in range(int(rng.integers(1, structure.kinds + 1)))]
+    most = min(structure.kinds, part.depth)
+    kinds = [_kind(part, rng) for _ in range(int(rng.integers(1, most + 1)))]
     if max(slots) > 0 and len(kinds) == 1:
         kinds.append(_kind(part, rng))
     used = [int(k) for k in rng.integers(len(kinds), size=max(slots) + 1)]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from search_space import moves, projection, sampling, sizes
-from search_space.axes import size_axes, stack_axes
+from search_space.axes import setting_axes, size_axes, stack_axes
+from search_space.axis_config import Value
 from search_space.constraints import Constraint, Deployable
 from search_space.design import Design
 from search_space.encoding import Encoding
@@ -35,6 +36,9 @@ class Space:
     def __init__(self, config: SpaceConfig) -> None:
         self.config = config
         self.size_axes = size_axes(config)
+        self.settings: dict[str, tuple[Value, ...]] = {  # of a trial, not of its design
+            axis.name: axis.values for axis in setting_axes(config)
+        }
         contexts = [int(context) for context in self.size_axes[1].values]
         self.stacks = [Stack(axes, contexts, config.deploy) for axes in stack_axes(config)]
         self.frames = Frames({axis.name: axis for axis in self.size_axes}, self.stacks)

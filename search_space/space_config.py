@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetPydanticSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    GetPydanticSchema,
+    Tag,
+    model_validator,
+)
 
-from search_space.axis_config import Closed, IntAxis, Placed, WordAxis, each_legal
+from search_space.axis_config import (
+    Choice,
+    Closed,
+    IntAxis,
+    LogRange,
+    Placed,
+    Range,
+    Value,
+    WordAxis,
+    axis_form,
+    each_legal,
+)
 from search_space.counts import BYTES_PER_ELEMENT
 from search_space.deployability import TARGETS
 from search_space.design import Design
@@ -16,7 +35,7 @@ from search_space.layer import LayerDesign, Split
 from search_space.layer_values import FAMILIES
 from search_space.patterns import Dense
 from search_space.space_problems import space_problems
-from search_space.strict_yaml import Location
+from search_space.strict_yaml import Location, quoted
 from search_space.structure import Structure
 from search_space.validation import closest, located_error, or_list
 from search_space.variant_config import variant_axis
@@ -24,8 +43,8 @@ from search_space.variant_config import variant_axis
 MAX_DEPTH = 1_000
 
 
-def _always_shared(axis: IntAxis) -> IntAxis:
-    """The model's own axes have one value per design and no conditions on layers."""
+def _always_shared(axis: Any) -> Any:
+    """Axes of the model or of its training have one value and no conditions on layers."""
     if isinstance(axis, Placed):
         problems: list[tuple[Location, str]] = []
         if axis.place != "shared":
@@ -36,6 +55,12 @@ def _always_shared(axis: IntAxis) -> IntAxis:
         if problems:
             raise located_error(problems)
     return axis
+
+
+def _dotted_path(name: str) -> str:
+    if not re.fullmatch(r"\w+(\.\w+)+", name):
+        raise ValueError("a setting is named by a dotted path, such as training.learning_rate")
+    return name
 
 
 def _probe_layer() -> tuple[LayerDesign, ...]:
@@ -49,7 +74,7 @@ def _count_of_layers(value: int) -> None:
 
 def _own_or_tied(value: str) -> None:
     if value not in ("own", "tied"):
-        raise DesignError(f"weights are own or tied, but got {value!r}")
+        raise DesignError(f"weights are own or tied, but got {quoted(value)}")
 
 
 Shared = AfterValidator(_always_shared)
@@ -61,6 +86,15 @@ KVHeads = Annotated[IntAxis, each_legal(lambda v: Heads(max(v, 1), v, 2))]
 HeadDim = Annotated[IntAxis, each_legal(lambda v: Heads(1, 1, v))]
 GivenHeads = Annotated[IntAxis, each_legal(lambda v: Split(Dense(), v))]
 Weights = Annotated[WordAxis, each_legal(_own_or_tied)]
+SettingName = Annotated[str, AfterValidator(_dotted_path)]
+SettingAxis = Annotated[
+    Annotated[Value, Tag("<value>")]
+    | Annotated[Choice[Value], Tag("<choice>")]
+    | Annotated[Range, Tag("<range>")]
+    | Annotated[LogRange[int | float], Tag("<log_range>")],
+    Discriminator(axis_form),
+    Shared,
+]
 
 
 def _family(axis: str) -> GetPydanticSchema:
@@ -118,7 +152,7 @@ class ConstraintConfig(Closed):
             message = f"a dtype is for kv_cache_bytes, but the count is {self.count}; remove it"
             problems.append((("dtype",), message))
         elif self.dtype is not None and self.dtype not in BYTES_PER_ELEMENT:
-            message = f"must be {or_list(BYTES_PER_ELEMENT)}, but got {self.dtype!r}"
+            message = f"must be {or_list(BYTES_PER_ELEMENT)}, but got {quoted(self.dtype)}"
             problems.append((("dtype",), message))
         if problems:
             raise located_error(problems)
@@ -153,6 +187,9 @@ class SpaceConfig(Closed):
     layer: LayerConfig
     encoder: EncoderConfig | None = Field(default=None, description="of an encoder-decoder")
     cross: CrossConfig | None = Field(default=None, description="of an encoder-decoder")
+    settings: dict[SettingName, SettingAxis] = Field(
+        default_factory=dict, description="how a trial is trained, such as training.learning_rate"
+    )
     constraints: list[ConstraintConfig] = Field(default_factory=list)
     structure: Structure = Field(
         default=Structure(), description="what repetition structured samples prefer"
@@ -189,7 +226,7 @@ def _unknown_targets(names: list[str]) -> list[tuple[Location, str]]:
         if name not in TARGETS:
             meant = closest(name, TARGETS)
             fix = f"did you mean `{meant}`?" if meant else f"it knows {or_list(TARGETS)}"
-            found.append((("deploy", index), f"there is no target {name!r}; {fix}"))
+            found.append((("deploy", index), f"there is no target {quoted(name)}; {fix}"))
     return found
 
 

@@ -20,7 +20,7 @@ from search_space.axis_config import Value
 from search_space.errors import DesignError
 from search_space.layer_values import LAYER_AXES, layer_of
 from search_space.patterns import Kind
-from search_space.strict_yaml import Location
+from search_space.strict_yaml import Location, quoted
 from search_space.validation import closest, or_list
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def _unknown_conditions(axis: Axis) -> Iterator[Problem]:
     for other in axis.when:
         if other not in LAYER_AXES or other == axis.name:
             names = [name for name in LAYER_AXES if name != axis.name]
-            meant = closest(other, names)
+            meant = None if other == axis.name else closest(other, names)
             fix = f"did you mean `{meant}`?" if meant else f"it may name {or_list(names)}"
-            message = f"a condition names another axis of the layer, but got {other!r}; {fix}"
+            message = f"a condition names another axis of the layer, but got {quoted(other)}; {fix}"
             yield (*axis.location, "when", other), message
 
 

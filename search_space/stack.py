@@ -47,6 +47,11 @@ class Group:
     cells: tuple[Cell, ...]
     leaning: bool  # whether some option takes something from an earlier layer
 
+    @property
+    def options(self) -> set[int]:
+        """The layers of all cells."""
+        return {option for cell in self.cells for option in cell.options}
+
 
 class Stack:
     """The groups of a stack at every context, with its layers interned as small numbers."""
@@ -176,9 +181,10 @@ class Stack:
     def unambiguous(self) -> bool:
         """Whether no sequence of layers can be reached in two ways."""
         by_context: dict[int, Counter[int]] = {}
-        for cell in self.cells:
-            counter = by_context.setdefault(self.groups[cell.group].context, Counter())
-            counter.update(cell.options)
+        for group in self.groups:
+            counter = by_context.setdefault(group.context, Counter())
+            for offer in group.cells if group.leaning else (group,):
+                counter.update(offer.options)
         once = all(max(counter.values()) == 1 for counter in by_context.values())
         return once and all(len(periods) == 1 for periods in self.periods.values())
 
@@ -199,12 +205,13 @@ class Stack:
 
     def ways(self, layers: Layers, context: int) -> int:
         """In how many ways a sequence of layers is reached."""
-        total = 0
-        for period in self.periods[len(layers)]:
-            positions = self.cells_at(layers, context, period)
-            for group in set.intersection(*map(set, positions)) if positions else ():
-                total += prod(len(cells[group]) for cells in positions)
-        return total
+        return sum(self._ways_through(part, layers) for part in self.realising(layers, context))
+
+    def _ways_through(self, part: Part, layers: Layers) -> int:
+        """Ways through one part: its cells count where they are chosen before the layers."""
+        if not part.group.leaning:
+            return 1
+        return prod(len(cells) for cells in part.cells_of(layers))
 
     def realising(self, layers: Layers, context: int) -> list[Part]:
         """The parts in which a sequence of layers can be built."""

@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
     StreamStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from search_space.errors import ConfigError, Problem
 
@@ -99,7 +100,7 @@ def parse_yaml(text: str, file: str | None = None) -> Document:
     try:
         data = reader.document()
     except YAMLError as error:
-        raise ConfigError([_syntax_problem(error, file)]) from None
+        raise ConfigError([_syntax_problem(error, file, text)]) from None
     except ConfigError:
         raise
     except (ValueError, OverflowError):
@@ -115,8 +116,25 @@ def dotted(location: Location) -> str:
     """For people: `space.layer.kv_heads.choice[2]`."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{named(part)}" if text else named(part)
     return text
+
+
+def named(key: str) -> str:
+    """A key for people: on one line, and cut where it is long."""
+    return _cut(key if key.isprintable() else repr(key)[1:-1])
+
+
+def quoted(text: str) -> str:
+    """A text for people: in quotes, on one line, and cut where it is long."""
+    return _cut(repr(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:50]}..."
 
 
 def value_at(data: Any, location: Location) -> Any:
@@ -141,9 +159,7 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, bool):
         return str(value).lower()
-    text = repr(value)
-    text = text if len(text) <= 60 else f"{text[:50]}..."
-    return f"the text {text}" if isinstance(value, str) else text
+    return f"the text {quoted(value)}" if isinstance(value, str) else _cut(repr(value))
 
 
 class _Reader:
@@ -194,7 +210,7 @@ class _Reader:
         if isinstance(event, AliasEvent):
             return self.alias(str(event.anchor))
         if event.tag is not None:
-            self.note(f"tags are not understood, but got {event.tag}; remove it")
+            self.note(f"tags are not understood, but got {named(str(event.tag))}; remove it")
         if isinstance(event, ScalarEvent):
             value = self.scalar(event)
         elif isinstance(event, SequenceStartEvent):
@@ -214,7 +230,7 @@ class _Reader:
     def alias(self, name: str) -> Any:
         """A copy of what the anchor stands for, so that overriding one leaves the other."""
         if name not in self.anchors:
-            self.note(f"`*{name}` needs an anchor `&{name}` before it")
+            self.note(f"`*{named(name)}` needs an anchor `&{named(name)}` before it")
             return None
         return self.copy(self.anchors[name])
 
@@ -241,7 +257,7 @@ class _Reader:
                 first = self.lines[*location, key]
                 self.problems.append(
                     Problem(
-                        f"`{key}` appears twice{where} (first on line {first}); keep one",
+                        f"`{named(key)}` appears twice{where} (first on line {first}); keep one",
                         self.file,
                         line,
                     )
@@ -283,9 +299,12 @@ class _Reader:
         return text
 
 
-def _syntax_problem(error: YAMLError, file: str | None) -> Problem:
+def _syntax_problem(error: YAMLError, file: str | None, text: str) -> Problem:
     """The parser's complaint as one sentence with its line."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it breaks off"
     line = None if mark is None else mark.line + 1
+    if isinstance(error, ReaderError):  # of a character; it knows no line
+        line = text.count("\n", 0, error.position) + 1
+        what = f"the character U+{error.character:04X} is not allowed"
     return Problem(f"this is not YAML: {what}; check quotes, colons and indentation", file, line)

@@ -30,8 +30,10 @@ class Structure(Closed):
 
     @model_validator(mode="after")
     def _some_plan(self) -> Structure:
-        if sum(self.weights) <= 0:
-            raise ValueError(f"a structure's weights are not all 0, but got {self.weights}")
+        if not 0 < sum(self.weights) < float("inf"):
+            raise ValueError(
+                f"a structure's weights add up to a number above 0, but got {self.weights}"
+            )
         return self
 
     @property

@@ -67,10 +67,10 @@ def closest(word: str, words: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)), None)
 
 
-def or_list(words: Iterable[object]) -> str:
+def or_list(words: Iterable[object], last: str = "or") -> str:
     """For people: `a, b or c`."""
     texts = [str(word) for word in words]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {last} {texts[-1]}"
 
 
 def _problems(
@@ -89,7 +89,7 @@ def _problems(
             for below, message in context["problems"]:
                 sentences[(*location, *below), f"`{dotted((*location, *below))}`: {message}"] = None
         elif kind == "extra_forbidden":
-            sentence, meant = _unknown_key(location, keys.at(document.data, location[:-1]))
+            sentence, meant = _unknown_key(location, keys.at(location[:-1]))
             sentences[location, sentence] = None
             misspelt.add((location[:-1], meant or ""))
         elif kind == "missing":
@@ -122,6 +122,8 @@ def _wrong_kind(location: Location, wanted: list[str], data: Any) -> str:
     where = f"`{dotted(location)}`" if location else "the configuration"
     if "a number" in wanted:
         wanted = [kind for kind in wanted if kind != "a whole number"]
+    if "a finite number" in wanted:
+        wanted = ["a finite number"]
     sentence = f"{where} must be {or_list(wanted)}, but got {shown(value)}"
     if "a whole number" in wanted and isinstance(value, float) and value.is_integer():
         return f"{sentence}; write {int(value)}"
@@ -140,10 +142,11 @@ def _sentence(location: Location, kind: str, context: Mapping[str, Any], item: A
     if kind in _LENGTHS:
         name, words = _LENGTHS[kind]
         count = context["actual_length"]
-        return f"{where} must have {words} {context[name]} entries, but got {count}"
+        entries = "entry" if context[name] == 1 else "entries"
+        return f"{where} must have {words} {context[name]} {entries}, but got {count}"
     if kind in ("literal_error", "enum"):
         choices = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        meant = closest(str(item["input"]), choices)
+        meant = closest(item["input"], choices) if isinstance(item["input"], str) else None
         fix = f"; did you mean {meant}?" if meant else ""
         return f"{where} must be {or_list(choices)}, but got {got}{fix}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -178,9 +181,16 @@ class _Keys:
     def __init__(self, model: type[BaseModel]) -> None:
         self.make: Callable[[], dict[str, Any]] = model.model_json_schema
         self.schema: dict[str, Any] | None = None
+        self.known: dict[Location, list[str]] = {}
 
-    def at(self, data: Any, location: Location) -> list[str]:
+    def at(self, location: Location) -> list[str]:
         """Keys of the mapping at `location`; the forms of a union are taken together."""
+        if location not in self.known:
+            self.known[location] = self.found(location)
+        return self.known[location]
+
+    def found(self, location: Location) -> list[str]:
+        """The same, looked up."""
         if self.schema is None:
             self.schema = self.make()
         nodes = self.forms([self.schema])

@@ -27,7 +27,7 @@ from pydantic import (
 
 from search_space.axis_config import Closed, FloatAxis, IntAxis, Placed, written_values
 from search_space.errors import DesignError
-from search_space.strict_yaml import Location
+from search_space.strict_yaml import Location, quoted
 from search_space.validation import closest, located_error, or_list
 
 MAX_TRIED = 20_000  # combinations of one type's parameters
@@ -133,11 +133,12 @@ def _name(what: str, registry: Registry) -> Any:
         if name not in registry:
             meant = closest(name, registry)
             fix = f"did you mean `{meant}`?" if meant else f"it knows {or_list(registry)}"
-            raise ValueError(f"there is no {what} {name!r}; {fix}")
+            raise ValueError(f"there is no {what} {quoted(name)}; {fix}")
         needed = required_parameters(registry[name])
         if needed:
             example = ", ".join(f"{p}: ..." for p in needed)
-            raise ValueError(f"{name} needs {or_list(needed)}; write {{{name}: {{{example}}}}}")
+            wanted = or_list(needed, "and")
+            raise ValueError(f"{name} needs {wanted}; write {{{name}: {{{example}}}}}")
         return name
 
     return Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": [*registry]})]
@@ -151,7 +152,7 @@ def _one_legal(what: str, registry: Registry, variant: Any) -> Any:
     missing = [p for p in required_parameters(registry[name]) if p not in parameters]
     if missing:
         example = ", ".join(f"{p}: ..." for p in missing)
-        raise ValueError(f"{name} needs {or_list(missing)}; write {{{name}: {{{example}}}}}")
+        raise ValueError(f"{name} needs {or_list(missing, 'and')}; write {{{name}: {{{example}}}}}")
     written = {p: written_values(axis) for p, axis in parameters.items()}
     useful: set[Location] = set()
     refused: dict[Location, str] = {}

@@ -48,6 +48,11 @@ SPACES: dict[str, Callable[[], Space]] = {
         period={"range": [1, 7]},
         depth=choice(2, 4),
     ),
+    "dense layers that any window's cell offers": lambda: space(
+        {"pattern": free("dense", window(4, 8, place="motif"))},
+        depth=4,
+        period=2,
+    ),
     "a condition": lambda: space(
         {
             "kv_heads": choice(

@@ -110,13 +110,14 @@ def layers(draw: st.DrawFn, kind: Kind) -> LayerDesign:
     turned = st.integers(1, 8).map(lambda n: 2 * n) if position.turns else st.just(0)
 
     sharings = [st.just(OwnKV())]
-    sharings += [] if state else [st.just(OneTensor())]
+    sharings += [st.just(OneTensor())] if tokens else []
     sharings += [st.builds(LatentKV, sizes, turned)] if tokens and split is None else []
     sharing = draw(st.one_of(*sharings))
 
     scores = [ScaledDot()] if state else [ScaledDot(), Dot()]
     scores += [] if state or isinstance(sharing, LatentKV) else [Cosine()]
-    scores += [] if state or isinstance(sharing, LatentKV) or position.turns else [Additive()]
+    additive = tokens and not isinstance(sharing, LatentKV) and not position.turns
+    scores += [Additive()] if additive else []
     score = draw(st.sampled_from(scores))
     return LayerDesign(h, pattern, position, split, sharing, score, draw(gates), kind)
 
@@ -140,8 +141,8 @@ def reusing(draw: st.DrawFn, anchor: LayerDesign, context: int) -> LayerDesign:
 
 def lends(anchor: LayerDesign) -> bool:
     """Whether other layers may reuse the anchor's keys and values."""
-    special = anchor.pattern.keeps_state or isinstance(anchor.pattern, LowRank)
-    return anchor.split is None and not isinstance(anchor.sharing, LatentKV) and not special
+    whole = anchor.split is None and anchor.pattern.tokens_only
+    return whole and not isinstance(anchor.sharing, LatentKV)
 
 
 @st.composite

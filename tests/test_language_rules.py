@@ -124,11 +124,11 @@ def test_an_illegal_number_is_refused(make: Callable[[], object], words: str) ->
         ),
         (
             lambda: replace(BOTH, pattern=LowRank(4), split=Split(Dense(), 1)),
-            "low-rank mixes all keys .* can't be split or reused",
+            "low-rank mixes all keys .* can't be split",
         ),
         (
             lambda: replace(BOTH, pattern=LowRank(4), sharing=ReusedKV()),
-            "low-rank mixes all keys .* can't be split or reused",
+            "low-rank attention sums keys and values up itself",
         ),
         (layer(pattern=Linear(), position=Alibi()), "needs the distance .* linear does not have"),
         (
@@ -139,13 +139,14 @@ def test_an_illegal_number_is_refused(make: Callable[[], object], words: str) ->
         (lambda: replace(CROSS, position=Rotary()), "no distances .* use position none"),
         (layer(pattern=Linear(), score=Dot()), "linear attention has no scores"),
         (layer(pattern=GatedLinear(), score=Cosine()), "no scores .* use score scaled-dot"),
-        (layer(pattern=Linear(), sharing=OneTensor()), "keeps a state, not keys and values"),
-        (layer(pattern=GatedLinear(), sharing=ReusedKV()), "keeps a state.* use sharing own"),
-        (layer(pattern=Linear(), sharing=LatentKV(8, 2)), "keeps a state, not keys and values"),
+        (layer(pattern=Linear(), sharing=OneTensor()), "sums keys and values up itself; use"),
+        (layer(pattern=GatedLinear(), sharing=ReusedKV()), "sums keys and values up itself"),
+        (layer(pattern=Linear(), sharing=LatentKV(8, 2)), "sums keys and values up itself; use"),
         (
             layer(pattern=Hierarchical(4, 2), sharing=LatentKV(8, 2)),
-            "attended to token by token, which hierarchical is not",
+            "sums keys and values up itself",
         ),
+        (layer(pattern=Hierarchical(4, 2), score=Additive(), position=NoPosition()), "one by one"),
         (layer(sharing=LatentKV(8)), "rotary turns the latent's rotary_dim channels.* try 16"),
         (
             layer(sharing=LatentKV(8, 2), position=NoPosition()),
@@ -242,7 +243,6 @@ def test_a_layer_that_does_not_fit_its_anchor_is_refused(
         (LAYER, replace(REUSED, pattern=Strided(8), score=Dot())),
         (replace(LAYER, pattern=SinkWindow(8, 2)), replace(REUSED, pattern=SlidingWindow(8))),
         (replace(LAYER, pattern=DilatedWindow(3, 4)), replace(REUSED, pattern=SlidingWindow(9))),
-        (replace(LAYER, pattern=Hierarchical(8, 4)), replace(REUSED, pattern=Hierarchical(8, 4))),
         (replace(LAYER, sharing=OneTensor()), REUSED),
         (replace(LAYER, position=NoPosition()), replace(REUSED, position=Alibi())),
         (replace(LAYER, pattern=SlidingWindow(64)), replace(LAYER, tied=True)),

@@ -270,6 +270,11 @@ def test_a_structure_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> No
         Structure(**wrong)
 
 
+def test_a_structure_of_more_kinds_than_layers_is_quick() -> None:
+    home, many = space(FREE, depth=4, context=8192), Structure(kinds=10**18)
+    assert home.sample_structured(np.random.default_rng(0), many).depth == 4
+
+
 def test_the_same_seed_draws_the_same_designs() -> None:
     home = SPACES["motifs of two lengths"]()
     drawn = [
