@@ -1,5 +1,6 @@
 """Which design next, and running them: strategies, the search, its engines."""
 
+from controller.candidates import Candidate, CandidateSpace
 from controller.config import RunConfig, load_config
 from controller.plan import Plan, planned
 from controller.run import Session, resume, start
@@ -8,6 +9,8 @@ from controller.strategies import STRATEGIES, Strategy
 
 __all__ = [
     "STRATEGIES",
+    "Candidate",
+    "CandidateSpace",
     "Plan",
     "RunConfig",
     "Search",

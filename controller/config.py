@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +14,10 @@ from pydantic import (
     field_validator,
 )
 
+from controller.config_problems import run_problems
 from controller.strategies import STRATEGIES
 from evaluator.costs import GridConfig
 from evaluator.evaluate import EvaluationConfig, Limit
-from evaluator.support import unbuildable
 from evaluator.tasks import TaskConfig
 from evaluator.training import TrainingConfig
 from results import parse_objectives
@@ -26,13 +25,11 @@ from search_space import (
     DEFAULT_PRESETS,
     PRESETS,
     ConfigError,
-    Space,
     SpaceConfig,
     apply_override,
     load_yaml,
     validate,
 )
-from search_space.axes import size_axes
 from search_space.validation import closest, located_error
 
 TIMED = ("prefill_", "decode_")  # columns that the grid alone decides
@@ -166,8 +163,9 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     for override in overrides or []:
         document = apply_override(document, override)
     config = validate(RunConfig, document)
-    if problems := list(_context_problems(config)):
-        raise ConfigError([document.problem((part,), problem) for part, problem in problems])
+    problems = list(run_problems(config))
+    if problems:
+        raise ConfigError([document.problem(location, problem) for location, problem in problems])
     return config
 
 
@@ -175,49 +173,6 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema that editors check and complete configurations with."""
     schema = RunConfig.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _context_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """The space must be one that can be trained, the grid and the task fit into its contexts."""
-    for stack in Space.from_config(config.space).stacks:
-        missing = dict.fromkeys(reason for layer in stack.layers if (reason := unbuildable(layer)))
-        for reason in missing:
-            yield "space", f"{reason}; leave it out of the {stack.name}"
-    if "presets" in config.search.model_fields_set:
-        yield from _preset_problems(config)
-    contexts = [
-        int(value)
-        for axis in size_axes(config.space)
-        if axis.name == "context"
-        for value in axis.values
-    ]
-    for part, what, length, fix in (
-        ("measuring", "measuring at", config.measuring.longest, "measure at shorter lengths"),
-        ("task", "training on sequences of", config.task.longest, "make them shorter"),
-    ):
-        if length > min(contexts):
-            yield (
-                part,
-                f"{what} {length} tokens needs a context at least that long, but the space has "
-                f"designs of context {min(contexts)}; raise `context` or {fix}",
-            )
-
-
-def _preset_problems(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """Presets that were asked for must exist for this kind of model, and be trainable."""
-    presets = Space.from_config(config.space).presets()
-    for name in config.search.presets:
-        if name not in presets:
-            kinds = " and ".join(PRESETS[name].kinds)
-            yield (
-                "search",
-                f"the preset {name} is made for {kinds} models, but the space is of kind "
-                f"{config.space.kind}; leave it out of `search.presets`",
-            )
-            continue
-        reasons = (unbuildable(layer) for layer in presets[name].layers)
-        if reason := next(filter(None, reasons), None):
-            yield "search", f"the preset {name}: {reason}; leave it out of `search.presets`"
 
 
 def _unknown(what: str, name: str, known: list[str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 
 from controller.config import RunConfig
 from controller.run import read_task
 from evaluator import CausalLM, Task
+from evaluator.settings import with_settings
 from evaluator.training import TrainingConfig, train
 from search_space import Space
 
@@ -43,9 +45,18 @@ class Cost:
 
 
 def estimated_cost(config: RunConfig, space: Space) -> Cost:
-    """Time a few steps of the reference; designs with windows are a little cheaper."""
+    """Time a few steps of the reference; designs with windows are a little cheaper.
+
+    Steps and batches that are settings count at the mean of their values.
+    """
     torch.set_num_threads(config.threads)
     task = Task.of(config.task, read_task(config))
+    sizes = {
+        name: round(fmean(map(float, values)))
+        for name, values in space.settings.items()
+        if name == "training.steps" or name.endswith(".batch")
+    }
+    training, task = with_settings(config.training, task, sizes)
     model = CausalLM(space.presets()["mha"], task.vocabulary)
     few = TrainingConfig(steps=STEPS)
     train(model, task, few, seed=0)
@@ -53,7 +64,7 @@ def estimated_cost(config: RunConfig, space: Space) -> Cost:
     train(model, task, few, seed=0)
     step_s = (time.perf_counter() - started) / STEPS
     return Cost(
-        trial_s=BESIDE_TRAINING * step_s * config.training.steps,
+        trial_s=BESIDE_TRAINING * step_s * training.steps,
         trials=config.search.trials,
         workers=config.workers,
         limit_minutes=config.search.minutes,

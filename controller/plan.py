@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.candidates import Candidate
 from controller.config import RunConfig
-from search_space import Design, Space
+from search_space import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,20 @@ def planned(space: Space, config: RunConfig) -> Plan:
     return Plan(presets, proposals, int(proposals * search.random_share), finalists)
 
 
-def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Design, str, int]]:
-    """Presets under each seed, with origin; a preset equal to an earlier one is left out."""
-    designs: dict[str, tuple[Design, str]] = {}
+def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, str, int]]:
+    """Presets under each seed, with origin; a preset equal to an earlier one is left out.
+
+    They have no settings: baselines are trained as the configuration says.
+    """
+    candidates: dict[str, tuple[Candidate, str]] = {}
     presets = space.presets()
     for name in config.search.presets:
         if name not in presets:  # a default one that models of this kind don't have
             continue
-        designs.setdefault(presets[name].key, (presets[name], f"preset:{name}"))
+        candidate = Candidate(presets[name])
+        candidates.setdefault(candidate.key, (candidate, f"preset:{name}"))
     return [
-        (design, origin, config.search.seed + extra)
+        (candidate, origin, config.search.seed + extra)
         for extra in range(config.search.preset_seeds)
-        for design, origin in designs.values()
+        for candidate, origin in candidates.values()
     ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from controller.candidates import Candidate, CandidateSpace, Settings
 from controller.config import RunConfig
 from controller.plan import planned_baselines
 from controller.strategies import STRATEGIES
@@ -39,6 +40,26 @@ class Trial:
     seed: int
     design: Design
     origin: str
+    settings: Settings = ()
+
+    @classmethod
+    def of(cls, stored: Ask | TrialRow, attempt: int | None = None) -> Trial:
+        """The trial of an ask or of a row, or another attempt at it."""
+        attempt = stored.attempt if attempt is None else attempt
+        candidate = Candidate.of(stored)
+        return cls(
+            stored.trial,
+            attempt,
+            stored.seed,
+            candidate.design,
+            stored.origin,
+            candidate.settings,
+        )
+
+    @property
+    def candidate(self) -> Candidate:
+        """What the strategy proposed."""
+        return Candidate(self.design, self.settings)
 
     def row_fields(self) -> dict[str, object]:
         """The fields that a result of this trial shares with it."""
@@ -47,8 +68,9 @@ class Trial:
             "attempt": self.attempt,
             "seed": self.seed,
             "origin": self.origin,
-            "key": self.design.key,
+            "key": self.candidate.key,
             "design": self.design.to_json(),
+            "settings": self.candidate.settings_json,
         }
 
 
@@ -73,8 +95,9 @@ class Search:
         self._errors: list[str] = []  # in a row
         self._baselines = planned_baselines(space, config)
         objectives, seed = parse_objectives(config.objectives), config.search.seed
-        self._random = RandomSearch(space, objectives, seed)
-        self._strategy = STRATEGIES[config.search.strategy](space, objectives, seed)
+        candidates = CandidateSpace(space)
+        self._random = RandomSearch(candidates, objectives, seed)
+        self._strategy = STRATEGIES[config.search.strategy](candidates, objectives, seed)
         self._replay(writer.events)
 
     def next_trial(self) -> Trial | None:
@@ -88,8 +111,8 @@ class Search:
             if proposal is None:
                 self.exhausted = not self.running  # a result may still give a finalist
                 return None
-            design, origin, seed = proposal
-            trial = Trial(self._handed_out, 0, seed, design, origin)
+            candidate, origin, seed = proposal
+            trial = Trial(self._handed_out, 0, seed, candidate.design, origin, candidate.settings)
         if (trial.trial, trial.attempt) not in self._logged:
             self._log_ask(trial)
         self.running[trial.trial] = (trial, time.time())
@@ -150,8 +173,8 @@ class Search:
         """How many trials ended how."""
         return Counter(row.state for row in self.rows)
 
-    def _proposal(self) -> tuple[Design, str, int] | None:
-        """The next design, where it comes from, and its seed."""
+    def _proposal(self) -> tuple[Candidate, str, int] | None:
+        """The next candidate, where it comes from, and its seed."""
         search = self.config.search
         if self._handed_out < len(self._baselines):
             return self._baselines[self._handed_out]
@@ -159,14 +182,14 @@ class Search:
             turn_random = int((self._proposed + 1) * search.random_share) > int(
                 self._proposed * search.random_share
             )
-            design = self._random.ask() if turn_random else self._strategy.ask()
-            if design is not None:
+            candidate = self._random.ask() if turn_random else self._strategy.ask()
+            if candidate is not None:
                 origin = "random" if turn_random else f"strategy:{search.strategy}"
-                return design, origin, search.seed
+                return candidate, origin, search.seed
         return self._finalist() if self._finalists < search.finalists else None
 
-    def _finalist(self) -> tuple[Design, str, int] | None:
-        """A design of the front under its next seed: the one with the fewest seeds so far.
+    def _finalist(self) -> tuple[Candidate, str, int] | None:
+        """A candidate of the front under its next seed: the one with the fewest seeds so far.
 
         One seed may have been lucky, and presets alone don't show how much seeds matter to what
         the search prefers.
@@ -182,21 +205,23 @@ class Search:
         designs = by_design(frame, objectives)
         front = designs.loc[non_dominated(designs, objectives), "key"]
         key = min(front, key=lambda key: self._seeds[key])
-        design = next(Design.from_json(row.design) for row in complete if row.key == key)
-        return design, "finalist", self.config.search.seed + self._seeds[key]
+        candidate = next(Candidate.of(row) for row in complete if row.key == key)
+        return candidate, "finalist", self.config.search.seed + self._seeds[key]
 
     def _log_ask(self, trial: Trial) -> None:
+        candidate = trial.candidate
         ask = self.writer.ask(
             trial=trial.trial,
             attempt=trial.attempt,
             seed=trial.seed,
-            key=trial.design.key,
+            key=candidate.key,
             design=trial.design.to_json(),
             origin=trial.origin,
+            settings=candidate.settings_json,
         )
-        self._went_out(ask, trial.design)
+        self._went_out(ask, candidate)
 
-    def _went_out(self, ask: Ask, design: Design) -> None:
+    def _went_out(self, ask: Ask, candidate: Candidate) -> None:
         """What an ask means to the state, live and in replay alike."""
         self._logged.add((ask.trial, ask.attempt))
         if ask.attempt == 0:
@@ -204,8 +229,8 @@ class Search:
             self._seeds[ask.key] += 1
             self._finalists += ask.origin == "finalist"
             self._proposed += ask.origin == "random" or ask.origin.startswith("strategy:")
-            self._random.handed_out(design)
-            self._strategy.handed_out(design)
+            self._random.handed_out(candidate)
+            self._strategy.handed_out(candidate)
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""
@@ -220,20 +245,17 @@ class Search:
         else:
             self._errors.clear()
         if row.state == "lost" and row.attempt < LOST_RETRIES:
-            design = Design.from_json(row.design)
-            self._again.append(Trial(row.trial, row.attempt + 1, row.seed, design, row.origin))
+            self._again.append(Trial.of(row, attempt=row.attempt + 1))
 
     def _replay(self, events: Sequence[Ask | TrialRow]) -> None:
         """Rebuild the state from the log; asks without a row are to be run again."""
         pending: dict[tuple[int, int], Trial] = {}
         for event in events:
             if isinstance(event, Ask):
-                design = Design.from_json(event.design)
-                self._went_out(event, design)
+                trial = Trial.of(event)
+                self._went_out(event, trial.candidate)
                 self._again = [t for t in self._again if t.trial != event.trial]
-                pending[event.trial, event.attempt] = Trial(
-                    event.trial, event.attempt, event.seed, design, event.origin
-                )
+                pending[event.trial, event.attempt] = trial
             else:
                 pending.pop((event.trial, event.attempt), None)
                 self._take_in(event)

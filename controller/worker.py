@@ -26,7 +26,7 @@ def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> Tri
     """
     started = time.time()
     try:
-        measurement = evaluator.evaluate(trial.design, trial.seed)
+        measurement = evaluator.evaluate(trial.design, trial.seed, dict(trial.settings))
         row = row_of(trial, measurement, worker, started)
     except Exception as error:
         return failed_row(trial, error, run, worker, started)

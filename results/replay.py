@@ -33,7 +33,7 @@ class RunLog:
     def check_answer(self, row: TrialRow) -> int:
         """The ordinal of the row's ask, -1 for a row that nobody asked for."""
         ask = self.pending.get(row.answers)
-        if ask and (ask.key, ask.design, ask.origin) != (row.key, row.design, row.origin):
+        if ask and _what(ask) != _what(row):
             raise ValueError(
                 f"the row of trial {row.trial} must repeat its ask: {ask.key} from {ask.origin}, "
                 f"but got {row.key} from {row.origin}"
@@ -74,6 +74,11 @@ class RunLog:
         self.next_ordinal = max(self.next_ordinal, told_at + 1)
 
 
+def _what(event: Ask | TrialRow) -> tuple[str, str, str, str | None]:
+    """What a row repeats of its ask."""
+    return event.key, event.design, event.origin, event.settings
+
+
 def pending_asks(records: Iterable[Mapping[str, Any]]) -> list[Ask]:
     """The asks of a journal that no row of it answers (a fold carries only such asks over)."""
     log = RunLog()
@@ -87,7 +92,14 @@ def merge_events(rows: Sequence[TrialRow], pending: Iterable[Ask]) -> list[Ask |
     for row in rows:
         if row.asked_at >= 0:
             asks[row.asked_at] = Ask(
-                row.trial, row.attempt, row.seed, row.key, row.design, row.origin, row.asked_at
+                trial=row.trial,
+                attempt=row.attempt,
+                seed=row.seed,
+                key=row.key,
+                design=row.design,
+                origin=row.origin,
+                ordinal=row.asked_at,
+                settings=row.settings,
             )
     told: dict[int, Ask | TrialRow] = {row.told_at: row for row in rows}
     return [event for _, event in sorted((asks | told).items(), key=lambda item: item[0])]

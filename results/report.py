@@ -20,6 +20,7 @@ Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are 
 def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
     """One row per design (key): its first trial, its seeds, and the mean of each metric.
 
+    A design under other settings is a row of its own; `settings` is a column where any has some.
     Trials count that are complete and have every objective. Bounds (X_low, X_high) are averaged,
     not narrowed: the seeds of one design may share one measurement.
     """
@@ -40,6 +41,7 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
             "seeds": per_seed.groupby(level="key").size(),
             "origin": _joined_origins(frame),
             **({"design": first["design"]} if "design" in first else {}),
+            **({"settings": first["settings"]} if _any_settings(first) else {}),
         }
     )
     return designs.join(means).sort_values("trial").rename_axis("key").reset_index()
@@ -75,6 +77,10 @@ def front_report(
     if on_front.any():
         designs.loc[knee(designs[on_front], objectives), "knee"] = True
     return designs
+
+
+def _any_settings(rows: pd.DataFrame) -> bool:
+    return "settings" in rows and bool(rows["settings"].notna().any())
 
 
 def _joined_origins(frame: pd.DataFrame) -> pd.Series:

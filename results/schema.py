@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from results.errors import RunError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no settings
 VERSION_KEY = b"attnas.schema"
 
 State = Literal["complete", "pruned", "infeasible", "diverged", "failed", "lost"]
@@ -33,6 +33,7 @@ class Ask:
     design: str  # Design.to_json()
     origin: str
     ordinal: int
+    settings: str | None = None  # one JSON object, of how the trial is trained
 
     @property
     def identity(self) -> AskKey:
@@ -52,8 +53,9 @@ class TrialRow:
     attempt: int = 0
     seed: int
     rung: int = 0
-    key: str  # Design.key
+    key: str  # equal for rows that differ in seed and noise alone; without settings Design.key
     design: str  # Design.to_json()
+    settings: str | None = None  # one JSON object, keys sorted; None where there are none
     origin: str  # "preset:mha", "random", "strategy:evolution", ...
     state: State
     reason: str | None = None
@@ -155,6 +157,7 @@ FIXED_SCHEMA = pa.schema(
         pa.field("notes", pa.string()),  # one JSON object
         pa.field("curve_tokens", pa.list_(pa.float64())),
         pa.field("curve_loss", pa.list_(pa.float64())),
+        pa.field("settings", pa.string()),  # one JSON object; since schema version 2
     ]
 )
 FIXED_COLUMNS = frozenset((*FIXED_SCHEMA.names, "metrics", "curve"))
@@ -181,11 +184,14 @@ def rows_to_table(rows: Sequence[TrialRow]) -> pa.Table:
 
 
 def table_to_rows(table: pa.Table) -> list[TrialRow]:
-    """The rows that `rows_to_table` laid out; a metric that is null is left out."""
+    """The rows that `rows_to_table` laid out, now or in an older version.
+
+    A metric that is null is left out.
+    """
     columns = {name: table[name].to_pylist() for name in table.column_names}
     notes = columns.pop("notes")
     curves = zip(columns.pop("curve_tokens"), columns.pop("curve_loss"), strict=True)
-    plain_names = [name for name in FIXED_SCHEMA.names if name not in _DERIVED]
+    plain_names = [n for n in FIXED_SCHEMA.names if n in columns and n not in _DERIVED]
     metric_names = [name for name in columns if name not in FIXED_COLUMNS]
     return [
         TrialRow(

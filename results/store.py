@@ -134,10 +134,19 @@ class RunWriter:
         return list(self._log.pending.values())
 
     def ask(
-        self, *, trial: int, attempt: int, seed: int, key: str, design: str, origin: str
+        self,
+        *,
+        trial: int,
+        attempt: int,
+        seed: int,
+        key: str,
+        design: str,
+        origin: str,
+        settings: str | None = None,
     ) -> Ask:
         """Note that a design was proposed; on disk when this returns."""
-        ask = Ask(trial, attempt, seed, key, design, origin, self._log.next_ordinal)
+        ordinal = self._log.next_ordinal
+        ask = Ask(trial, attempt, seed, key, design, origin, ordinal, settings)
         if self._log.knows_ask(ask):
             raise ValueError(f"trial {trial}, attempt {attempt}, seed {seed} was asked already")
         with self._reloading_on_failure():

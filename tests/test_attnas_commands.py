@@ -133,6 +133,16 @@ def test_a_dry_run_says_what_would_run_and_starts_nothing(workplace: Path):
     assert sorted((workplace / "runs").iterdir()) == before
 
 
+def test_validate_names_the_settings(workplace: Path):
+    axis = "space.settings.training.learning_rate={choice: [0.001, 0.002]}"
+    done = attnas(workplace, "validate", "small.yaml", "--set", axis)
+    assert (
+        "settings: training.learning_rate: 0.001 or 0.002 (2 combinations for each design)\n"
+    ) in done.stdout
+    plain = attnas(workplace, "validate", "small.yaml", "--set", axis, "--json").stdout
+    assert json.loads(plain)["settings"] == {"training.learning_rate": [0.001, 0.002]}
+
+
 def test_a_budget_without_room_for_a_search_is_told(workplace: Path):
     done = attnas(workplace, "validate", "small.yaml", "--set", "search.trials=5")
     assert "presets and finalists take all 5 trials and leave none to search with" in done.stdout

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from attnas.commands.front import print_front, show_front
-from attnas.commands.look import show_status
+from attnas.commands.look import show_status, show_trial
 from attnas.failures import UsageError
 from results import RunError, RunWriter, TrialRow, estimate_noise, front_report, read_run
 from search_space import preset
@@ -23,9 +23,12 @@ def trial_row(trial: int, name: str, seed: int, accuracy: float, **others: Any) 
     design = preset(name, width=64, depth=2, context=256, heads=4, dim=16)
     metrics = {"accuracy": accuracy, "kv_cache_bytes": 1e6 / (1 + PRESETS.index(name))}
     return TrialRow(
-        trial=trial, seed=seed, key=design.key, design=design.to_json(), origin="random",
+        trial=trial, seed=seed, design=design.to_json(),
         started_at=trial, finished_at=trial + 1, worker="w",
-        **{"state": "complete", "metrics": metrics, **others},
+        **{
+            "key": design.key, "origin": "random", "state": "complete", "metrics": metrics,
+            **others,
+        },
     )  # fmt: skip
 
 
@@ -179,3 +182,44 @@ def test_the_status_of_a_damaged_heartbeat(
     said = capsys.readouterr().out
     assert "5 trials: 5 complete" in said
     assert ("attnas resume" in said) == (state != "finished")
+
+
+@pytest.fixture
+def under_settings(tmp_path: Path) -> Path:
+    """A preset, and one design under two learning rates."""
+    rates = ['{"task.lm.batch": 4, "training.learning_rate": 0.002}', '{"task.lm.batch": 8}']
+    rows = [trial_row(0, "mha", 0, 0.5, origin="preset:mha")]
+    rows += [
+        trial_row(t, "gqa", 0, 0.5 + t / 10, settings=text, key=f"{t:016x}")
+        for t, text in enumerate(rates, 1)
+    ]
+    return run_of(tmp_path / "settings", rows)
+
+
+def test_the_front_tells_settings_where_a_row_has_some(
+    under_settings: Path, lucky: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (best,) = front_json(under_settings, None, capsys)
+    assert (best["trial"], best["settings"]) == (2, {"task.lm.batch": 8})
+    print_front(under_settings)
+    said = capsys.readouterr().out
+    assert "settings" in said.splitlines()[0]
+    assert "task.lm.batch 8" in said
+    assert all("settings" not in row for row in front_json(lucky, None, capsys))
+    print_front(lucky)
+    assert "settings" not in capsys.readouterr().out
+
+
+def test_a_trial_is_shown_with_its_settings(
+    under_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_trial(str(under_settings), 1, False)
+    said = capsys.readouterr().out
+    assert "settings: task.lm.batch 4, training.learning_rate 0.002\n" in said
+    show_trial(str(under_settings), 0, False)
+    assert "settings" not in capsys.readouterr().out.replace(str(under_settings), "")
+    told = []
+    for trial in (0, 1):
+        show_trial(str(under_settings), trial, True)
+        told.append(json.loads(capsys.readouterr().out)["settings"])
+    assert told == [None, {"task.lm.batch": 4, "training.learning_rate": 0.002}]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,24 @@ def test_two_workers_finish_a_search_with_every_row_once(tmp_path: Path) -> None
     assert all(weights_path(path, trial).is_file() for trial in rows["trial"])
     assert list((path / "inbox").iterdir()) == []
     assert read_run(path).pending == []
+
+
+@pytest.mark.slow
+def test_workers_train_under_the_settings_of_their_trials(tmp_path: Path) -> None:
+    plain = tiny_config().to_plain()
+    plain["space"]["settings"] = {"task.recall.batch": {"choice": [4, 16]}}
+    plain["search"]["trials"] = 6
+    config = RunConfig.model_validate(plain)
+    session = start(config, "", tmp_path / "run", lambda _: nullcontext(), None)
+    assert session.phase == "finished"
+    rows = read_run(tmp_path / "run").rows
+    batches = [
+        json.loads(text or "{}").get("task.recall.batch", 8)
+        for text in rows["settings"].to_pylist()
+    ]
+    assert set(batches) >= {4, 8}
+    tokens = [curve[-1] for curve in rows["curve_tokens"].to_pylist()]
+    assert tokens == [2 * 10 * batch for batch in batches]  # steps, tokens of a sequence
 
 
 @pytest.mark.slow

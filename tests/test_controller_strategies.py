@@ -1,4 +1,4 @@
-"""Every strategy meets one battery, on designs scored by their counts; evolution beats random."""
+"""Every strategy meets one battery, on candidates scored by counts; evolution beats random."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import moocore
 import numpy as np
 import pytest
 
+from controller import Candidate, CandidateSpace
 from controller.strategies import STRATEGIES, Strategy
 from controller.strategies.evolution import FOUNDERS, Evolution, best_first, crowding_distance
 from controller.strategies.random_search import RandomSearch
@@ -24,7 +25,7 @@ def free(*values: Any) -> dict[str, Any]:
     return {"choice": list(values), "place": "per-layer"}
 
 
-def space_of(depth: Any, kv_heads: Sequence[int] = (1, 2, 4, 8), **more: Any) -> Space:
+def space_of(depth: Any, kv_heads: Sequence[int] = (1, 2, 4, 8), **more: Any) -> CandidateSpace:
     """Layers free in pattern and KV heads: 16 ** depth designs by default."""
     layer = {
         "query_heads": 8,
@@ -33,25 +34,31 @@ def space_of(depth: Any, kv_heads: Sequence[int] = (1, 2, 4, 8), **more: Any) ->
         "pattern": free("dense", {"sliding-window": {"window": free(4, 16, 64)}}),
     }
     config = {"width": 64, "depth": depth, "context": 256, "layer": layer}
-    return Space.from_config(SpaceConfig.model_validate(config | more))
+    return candidates_of(config | more)
 
 
-SPACES: dict[str, Callable[[], Space]] = {
+def candidates_of(config: dict[str, Any]) -> CandidateSpace:
+    return CandidateSpace(Space.from_config(SpaceConfig.model_validate(config)))
+
+
+ONE_DESIGN = {
+    "width": 64,
+    "depth": 2,
+    "context": 256,
+    "layer": {"query_heads": 8, "kv_heads": 2, "head_dim": 8},
+}
+RATES = {"training.learning_rate": {"log_range": [0.001, 0.008]}}
+BATCHES = {"task.lm.batch": {"choice": [2, 4]}, "training.warmup": 0.1}
+
+SPACES: dict[str, Callable[[], CandidateSpace]] = {
     "free layers": lambda: space_of(4),
     "two depths and a constraint": lambda: space_of(
         {"choice": [2, 3]}, constraints=[{"count": "kv_cache_bytes", "max": 200_000}]
     ),
     "four designs": lambda: space_of(1, kv_heads=(2,)),
-    "one design": lambda: Space.from_config(
-        SpaceConfig.model_validate(
-            {
-                "width": 64,
-                "depth": 2,
-                "context": 256,
-                "layer": {"query_heads": 8, "kv_heads": 2, "head_dim": 8},
-            }
-        )
-    ),
+    "one design": lambda: candidates_of(ONE_DESIGN),
+    "free layers under settings": lambda: space_of(4, settings=RATES | BATCHES),
+    "one design under settings": lambda: candidates_of(ONE_DESIGN | {"settings": RATES}),
 }
 
 
@@ -64,23 +71,28 @@ def simulated(design: Design) -> dict[str, float]:
     return {"quality": float(quality), "pairs": float(counts.attended_pairs(design, 256))}
 
 
-def row_of(trial: int, design: Design, state: State = "complete", seed: int = 0) -> TrialRow:
+def row_of(trial: int, candidate: Candidate, state: State = "complete", seed: int = 0) -> TrialRow:
     return TrialRow(
         trial=trial,
         seed=seed,
-        key=design.key,
-        design=design.to_json(),
+        key=candidate.key,
+        design=candidate.design.to_json(),
+        settings=candidate.settings_json,
         origin="test",
         state=state,
         reason=None if state == "complete" else "a reason",
         started_at=0.0,
         finished_at=1.0,
         worker="w",
-        metrics=simulated(design) if state == "complete" else {},
+        metrics=simulated(candidate.design) if state == "complete" else {},
     )
 
 
-Event = Design | TrialRow  # handed out, or told
+Event = Candidate | TrialRow  # handed out, or told
+
+
+def presets_of(space: CandidateSpace) -> list[Candidate]:
+    return [Candidate(design) for design in space.space.presets().values()]
 
 
 def apply(strategy: Strategy, event: Event) -> None:
@@ -90,7 +102,7 @@ def apply(strategy: Strategy, event: Event) -> None:
         strategy.handed_out(event)
 
 
-def make(name: str, space: Space, seed: int = 0) -> Strategy:
+def make(name: str, space: CandidateSpace, seed: int = 0) -> Strategy:
     return STRATEGIES[name](space, OBJECTIVES, seed)
 
 
@@ -98,7 +110,7 @@ STATES: tuple[State, ...] = ("complete", "complete", "complete", "infeasible", "
 
 
 def log_of(
-    name: str, space: Space, seed: int, trials: int, states: Sequence[State] = STATES
+    name: str, space: CandidateSpace, seed: int, trials: int, states: Sequence[State] = STATES
 ) -> tuple[list[Event], list[tuple[int, str | None]]]:
     """A search with three trials out at once and presets and strangers among them.
 
@@ -108,30 +120,30 @@ def log_of(
     strategy = make(name, space, seed)
     events: list[Event] = []
     asks: list[tuple[int, str | None]] = []
-    out: list[tuple[int, Design]] = []
+    out: list[tuple[int, Candidate]] = []
 
     def note(event: Event) -> None:
         events.append(event)
         apply(strategy, event)
 
     def finish_one() -> None:
-        trial, design = out.pop(int(rng.integers(len(out))))
-        note(row_of(trial, design, states[int(rng.integers(len(states)))]))
+        trial, candidate = out.pop(int(rng.integers(len(out))))
+        note(row_of(trial, candidate, states[int(rng.integers(len(states)))]))
 
-    for trial, preset in enumerate(space.presets().values()):
+    for trial, preset in enumerate(presets_of(space)):
         note(preset)
         note(row_of(trial, preset))
     for trial in range(10, 10 + trials):
         if len(out) == 3:
             finish_one()
-        design = strategy.ask()
-        asks.append((len(events), None if design is None else design.key))
-        if design is None:
+        candidate = strategy.ask()
+        asks.append((len(events), None if candidate is None else candidate.key))
+        if candidate is None:
             break
         if rng.random() < 0.2:  # the search hands out a random design instead
-            design = space.sample(rng)
-        note(design)
-        out.append((trial, design))
+            candidate = space.sample(rng)
+        note(candidate)
+        out.append((trial, candidate))
     while out:
         finish_one()
     return events, asks
@@ -143,15 +155,15 @@ every_space = pytest.mark.parametrize("space", [make() for make in SPACES.values
 
 @every_strategy
 @every_space
-def test_it_rebuilds_from_the_log_at_any_point(name: str, space: Space) -> None:
+def test_it_rebuilds_from_the_log_at_any_point(name: str, space: CandidateSpace) -> None:
     events, asks = log_of(name, space, seed=3, trials=60)
     points = np.random.default_rng(0).permutation(len(asks))[:20]
     for before, proposed in (asks[point] for point in points):
         again = make(name, space, seed=3)
         for event in events[:before]:
             apply(again, event)
-        design = again.ask()
-        assert (None if design is None else design.key) == proposed
+        candidate = again.ask()
+        assert (None if candidate is None else candidate.key) == proposed
 
 
 @every_strategy
@@ -163,34 +175,35 @@ def test_it_makes_the_same_choices_for_the_same_seed_and_others_for_another(name
 
 @every_strategy
 @every_space
-def test_its_designs_lie_in_the_space_and_are_canonical(name: str, space: Space) -> None:
+def test_its_designs_lie_in_the_space_and_are_canonical(name: str, space: CandidateSpace) -> None:
     """Though presets from outside were told, and random designs came between."""
     strategy = make(name, space)
-    presets = list(space.presets().values())
-    for trial, preset in enumerate(presets):
+    for trial, preset in enumerate(presets_of(space)):
         strategy.handed_out(preset)
         strategy.tell(row_of(trial, preset))
     for trial in range(10, 60):
-        design = strategy.ask()
-        if design is None:
+        candidate = strategy.ask()
+        if candidate is None:
             break
-        assert space.contains(design) == []
-        assert design.canonical() == design
-        strategy.handed_out(design)
-        strategy.tell(row_of(trial, design))
+        assert space.space.contains(candidate.design) == []
+        assert candidate.design.canonical() == candidate.design
+        assert [name for name, _ in candidate.settings] == list(space.axes)
+        assert all(value in space.axes[name] for name, value in candidate.settings)
+        strategy.handed_out(candidate)
+        strategy.tell(row_of(trial, candidate))
 
 
 @every_strategy
 @every_space
-def test_asking_changes_nothing(name: str, space: Space) -> None:
+def test_asking_changes_nothing(name: str, space: CandidateSpace) -> None:
     strategy = make(name, space)
     for _ in range(12):
-        design = strategy.ask()
-        assert strategy.ask() == strategy.ask() == design
-        if design is None:
+        candidate = strategy.ask()
+        assert strategy.ask() == strategy.ask() == candidate
+        if candidate is None:
             break
-        strategy.handed_out(design)
-        strategy.tell(row_of(0, design))
+        strategy.handed_out(candidate)
+        strategy.tell(row_of(0, candidate))
 
 
 @every_strategy
@@ -198,12 +211,12 @@ def test_asking_changes_nothing(name: str, space: Space) -> None:
 def test_a_small_space_is_handed_out_once_each_and_then_none(name: str, told: bool) -> None:
     space = space_of(2, kv_heads=(2, 4))
     strategy, handed_out = make(name, space), []
-    while (design := strategy.ask()) is not None:
-        handed_out.append(design.key)
-        strategy.handed_out(design)
+    while (candidate := strategy.ask()) is not None:
+        handed_out.append(candidate.key)
+        strategy.handed_out(candidate)
         if told:
-            strategy.tell(row_of(len(handed_out), design))
-    assert sorted(handed_out) == sorted(design.key for design in space.enumerate())
+            strategy.tell(row_of(len(handed_out), candidate))
+    assert sorted(handed_out) == sorted(candidate.key for candidate in space.enumerate())
     assert strategy.ask() is None
 
 
@@ -212,8 +225,8 @@ def test_a_design_that_another_handed_out_is_not_proposed(name: str) -> None:
     space = space_of(1, kv_heads=(2,))
     left, *others = list(space.enumerate())
     strategy = make(name, space)
-    for design in others:
-        strategy.handed_out(design)
+    for candidate in others:
+        strategy.handed_out(candidate)
     assert strategy.ask() == left
 
 
@@ -223,11 +236,11 @@ def test_trials_that_all_end_otherwise_do_no_harm(name: str, state: State) -> No
     space = space_of(3)
     strategy, keys = make(name, space), set()
     for trial in range(50):
-        design = strategy.ask()
-        assert design is not None
-        keys.add(design.key)
-        strategy.handed_out(design)
-        strategy.tell(row_of(trial, design, state))
+        candidate = strategy.ask()
+        assert candidate is not None
+        keys.add(candidate.key)
+        strategy.handed_out(candidate)
+        strategy.tell(row_of(trial, candidate, state))
     assert len(keys) == 50
 
 
@@ -236,10 +249,10 @@ def test_rows_that_lack_an_objective_do_no_harm(name: str) -> None:
     space = space_of(3)
     strategy = make(name, space)
     for trial in range(40):
-        design = strategy.ask()
-        assert design is not None
-        strategy.handed_out(design)
-        plain = row_of(trial, design).to_plain() | {"metrics": {"pairs": 1.0}}
+        candidate = strategy.ask()
+        assert candidate is not None
+        strategy.handed_out(candidate)
+        plain = row_of(trial, candidate).to_plain() | {"metrics": {"pairs": 1.0}}
         strategy.tell(TrialRow.from_plain(json.loads(json.dumps(plain))))
 
 
@@ -248,21 +261,21 @@ def test_a_design_told_under_several_seeds_is_one_design(name: str) -> None:
     space = space_of(3)
     strategy = make(name, space)
     for trial in range(30):
-        design = strategy.ask()
-        assert design is not None
-        strategy.handed_out(design)
+        candidate = strategy.ask()
+        assert candidate is not None
+        strategy.handed_out(candidate)
         for seed in range(3):
-            strategy.tell(row_of(trial, design, seed=seed))
+            strategy.tell(row_of(trial, candidate, seed=seed))
     again = strategy.ask()
     assert again is not None
-    assert space.contains(again) == []
+    assert space.space.contains(again.design) == []
 
 
 def test_random_search_is_uniform_over_distinct_designs() -> None:
     """First proposals of 400 seeds over four designs: each within five standard errors."""
     space = space_of(1, kv_heads=(2,))
     first = [RandomSearch(space, OBJECTIVES, seed).ask() for seed in range(400)]
-    shares = [first.count(design) for design in space.enumerate()]
+    shares = [first.count(candidate) for candidate in space.enumerate()]
     assert sum(shares) == 400
     assert all(abs(share - 100) < 5 * (400 * 0.25 * 0.75) ** 0.5 for share in shares)
 
@@ -304,13 +317,13 @@ def test_evolution_starts_with_structured_designs_and_then_moves_from_the_best()
     strategy = Evolution(space, OBJECTIVES, seed=0)
     kinds = []
     for trial in range(FOUNDERS + 40):
-        design = strategy.ask()
-        assert design is not None
-        kinds.append(len(set(design.layers)))
-        strategy.handed_out(design)
-        strategy.tell(row_of(trial, design))
-    drawn = [len(set(space.sample(np.random.default_rng(s)).layers)) for s in range(FOUNDERS)]
-    assert np.mean(kinds[:FOUNDERS]) < np.mean(drawn) - 1
+        candidate = strategy.ask()
+        assert candidate is not None
+        kinds.append(len(set(candidate.design.layers)))
+        strategy.handed_out(candidate)
+        strategy.tell(row_of(trial, candidate))
+    drawn = [space.sample(np.random.default_rng(s)).design for s in range(FOUNDERS)]
+    assert np.mean(kinds[:FOUNDERS]) < np.mean([len(set(d.layers)) for d in drawn]) - 1
 
 
 def volume(name: str, seed: int, objectives: Sequence[Objective], evaluations: int = 60) -> float:
@@ -319,10 +332,10 @@ def volume(name: str, seed: int, objectives: Sequence[Objective], evaluations: i
     strategy = STRATEGIES[name](space, objectives, seed)
     points = []
     for trial in range(evaluations):
-        design = strategy.ask()
-        assert design is not None
-        strategy.handed_out(design)
-        row = row_of(trial, design)
+        candidate = strategy.ask()
+        assert candidate is not None
+        strategy.handed_out(candidate)
+        row = row_of(trial, candidate)
         strategy.tell(row)
         points.append((-row.metrics["quality"], row.metrics["pairs"]))
     dense = simulated(Design(64, 256, 6 * (_layer(space, 8, Dense()),)))
@@ -332,10 +345,10 @@ def volume(name: str, seed: int, objectives: Sequence[Objective], evaluations: i
     return float(moocore.hypervolume((np.array(points) - low) / (high - low), ref=[1.0, 1.0]))
 
 
-def _layer(space: Space, kv: int, pattern: Any) -> Any:
+def _layer(space: CandidateSpace, kv: int, pattern: Any) -> Any:
     return next(
         layer
-        for layer in space.stacks[0].layers
+        for layer in space.space.stacks[0].layers
         if layer.heads.kv == kv and layer.pattern == pattern
     )
 

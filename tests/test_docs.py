@@ -39,5 +39,5 @@ def test_every_link_of_the_docs_leads_somewhere():
 def test_the_root_holds_what_the_layout_says():
     packages = ["search_space", "evaluator", "controller", "dashboard", "results", "attnas"]
     assert all((ROOT / name / "__init__.py").exists() for name in packages)
-    assert {p.suffix for p in (ROOT / "configs").iterdir()} == {".yaml"}
+    assert {p.suffix for p in (ROOT / "configs").rglob("*") if p.is_file()} == {".yaml"}
     assert not list((ROOT / "tests").rglob("__init__.py"))

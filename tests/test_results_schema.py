@@ -22,6 +22,7 @@ FULL = TrialRow(
     rung=2,
     key=MHA.key,
     design=MHA.to_json(),
+    settings='{"task.lm.batch": 4, "training.learning_rate": 0.002}',
     origin="preset:mha",
     state="complete",
     reason="a reason\nof two lines, in ünicode",
@@ -90,7 +91,7 @@ def test_a_state_must_be_known() -> None:
 
 
 def test_a_row_with_unknown_fields_is_refused_in_a_sentence() -> None:
-    with pytest.raises(RunError, match="not a row of schema version 1"):
+    with pytest.raises(RunError, match="not a row of schema version 2"):
         TrialRow.from_json(json.dumps({**BARE.to_plain(), "mood": "good"}))
     with pytest.raises(RunError, match="a row must be JSON"):
         TrialRow.from_json("{")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -12,10 +13,21 @@ from rich.table import Table
 
 from attnas.failures import UsageError
 from attnas.starters import STARTERS, starter_text
-from controller import load_config, planned
-from controller.config import json_schema
+from controller import CandidateSpace, load_config, planned
+from controller.config import RunConfig, json_schema
 from controller.cost import estimated_cost
-from search_space import PRESETS, Space, counts, in_words
+from search_space import (
+    PRESETS,
+    ConfigError,
+    Space,
+    SpaceFile,
+    apply_override,
+    counts,
+    in_words,
+    load_yaml,
+    validate,
+)
+from search_space.validation import or_list
 
 SAMPLES = 200  # designs that the counts' ranges are read from
 
@@ -35,44 +47,85 @@ def init_config(task: str, to: Path) -> None:
 
 
 def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
-    """Every error with its line, or the space's size, an example, ranges and warnings."""
-    config = load_config(path, overrides)
-    space = Space.from_config(config.space)
+    """Every error with its line, or the space's size, an example, ranges and warnings.
+
+    A file with a space and nothing else is checked as a space, whether it can be trained or not.
+    """
+    document = load_yaml(path)
+    for override in overrides:
+        document = apply_override(document, override)
+    alone = isinstance(document.data, dict) and list(document.data) == ["space"]
+    if alone:
+        config, untrained = None, None
+        space = Space.from_config(validate(SpaceFile, document).space)
+        try:
+            config = load_config(path, overrides)
+        except ConfigError as error:
+            untrained = error.problems[0].message
+    else:
+        config, untrained = load_config(path, overrides), None
+        space = Space.from_config(config.space)
+    longest = max(int(c) for c in space.size_axes[1].values)
+    facts = _space_facts(space, config.measuring.longest if config else longest)
+    if config:
+        facts |= _plan_facts(space, config)
+    if as_json:
+        hidden = ("words", "size_in_words", "plan_in_words", "cost_in_words")
+        plain = {name: value for name, value in facts.items() if name not in hidden}
+        print(json.dumps({"valid": True, **plain, "untrained": untrained}, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{path} is valid")
+    console.print(f"space: {facts['size_in_words']}")
+    if space.settings:
+        axes = "; ".join(f"{name}: {or_list(values)}" for name, values in space.settings.items())
+        ways = CandidateSpace(space).combinations
+        console.print(f"settings: {axes} ({ways:,} combinations for each design)")
+    console.print(f"example: {facts['words']}")
+    for name, (low, high) in facts["ranges"].items():
+        console.print(f"{name}: {low:,} to {high:,} over {SAMPLES} samples")
+    if config:
+        console.print(f"search: {facts['plan_in_words']}, by {config.search.strategy}")
+        console.print(f"cost: {facts['cost_in_words']}")
+    for warning in facts["warnings"]:
+        console.print(f"warning: {warning}")
+    if untrained:
+        console.print(f"to search it as it is: {untrained}")
+
+
+def _space_facts(space: Space, length: int) -> dict[str, Any]:
+    """Size, an example and the ranges of counts at a length."""
     rng = np.random.default_rng(0)
     designs = [space.sample(rng) for _ in range(SAMPLES)]
-    longest = config.measuring.longest
-    ranges = {
+    counted = {
         "parameters without embeddings": [counts.parameters(d, 0) for d in designs],
-        f"KV-cache bytes at {longest}": [counts.kv_cache_bytes(d, longest) for d in designs],
-        f"prefill FLOPs at {longest}": [counts.prefill_flops(d, longest, 0) for d in designs],
+        f"KV-cache bytes at {length}": [counts.kv_cache_bytes(d, length) for d in designs],
+        f"prefill FLOPs at {length}": [counts.prefill_flops(d, length, 0) for d in designs],
     }
-    size, warnings, plan = space.size(), space.warnings(), planned(space, config)
-    if warning := plan.warning():
-        warnings = [*warnings, warning]
-    cost = estimated_cost(config, space)
-    if as_json:
-        summary = {
-            "valid": True,
-            "size": size.count,
-            "size_is_exact": size.exact,
-            "example": json.loads(designs[0].to_json()),
-            "ranges": {name: [min(values), max(values)] for name, values in ranges.items()},
-            "plan": asdict(plan),
-            "estimated_minutes": cost.minutes,
-            "warnings": warnings,
-        }
-        print(json.dumps(summary, indent=2))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path} is valid")
-    console.print(f"space: {size}")
-    console.print(f"example: {in_words(designs[0])}")
-    for name, values in ranges.items():
-        console.print(f"{name}: {min(values):,} to {max(values):,} over {SAMPLES} samples")
-    console.print(f"search: {plan.describe()}, by {config.search.strategy}")
-    console.print(f"cost: {cost.describe()}")
-    for warning in warnings:
-        console.print(f"warning: {warning}")
+    size = space.size()
+    return {
+        "size": size.count,
+        "size_is_exact": size.exact,
+        "size_in_words": str(size),
+        "settings": {name: list(values) for name, values in space.settings.items()},
+        "example": json.loads(designs[0].to_json()),
+        "words": in_words(designs[0]),
+        "ranges": {name: [min(values), max(values)] for name, values in counted.items()},
+        "warnings": space.warnings(),
+    }
+
+
+def _plan_facts(space: Space, config: RunConfig) -> dict[str, Any]:
+    """How the budget would be spent, and what that costs."""
+    plan, cost = planned(space, config), estimated_cost(config, space)
+    warning = plan.warning()
+    return {
+        "plan": asdict(plan),
+        "plan_in_words": plan.describe(),
+        "estimated_minutes": cost.minutes,
+        "cost_in_words": cost.describe(),
+        "warnings": [*space.warnings(), *([warning] if warning else [])],
+    }
 
 
 def list_presets(as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from results import Noise, interval
@@ -36,6 +38,13 @@ def _bytes(value: float) -> str:
         if value >= size:
             return f"{value / size:.4g} {unit}"
     return f"{value:.0f} B"
+
+
+def settings_in_words(settings: object) -> str:
+    """A row's settings as `training.learning_rate 0.004, task.lm.batch 4`; none is no text."""
+    if not isinstance(settings, str):
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in json.loads(settings).items())
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from attnas.commands.figures import cell, failures
+from attnas.commands.figures import cell, failures, settings_in_words
 from attnas.failures import UsageError
 from results import (
     Noise,
@@ -50,6 +50,8 @@ def show_front(name: str, where: str | None, as_json: bool) -> None:
     rows = json.loads(keep.to_json(orient="records"))
     for row in rows:
         row["design"] = json.loads(row["design"])
+        if row.get("settings") is not None:
+            row["settings"] = json.loads(row["settings"])
     print(
         json.dumps(
             {
@@ -94,6 +96,9 @@ def _front_table(
     table.add_column("")
     table.add_column("trial", justify="right")
     table.add_column("design", overflow="fold", min_width=14)
+    settings = "settings" in shown
+    if settings:
+        table.add_column("settings", overflow="fold", min_width=14)
     for column in columns:
         table.add_column(_heading(column), justify="right", no_wrap=True)
     if twins:
@@ -107,6 +112,7 @@ def _front_table(
             mark,
             str(row["trial"]),
             f"{', '.join(named)}: {design}" if named else design,
+            *([settings_in_words(row["settings"])] if settings else []),
             *(
                 cell(row, column, noise) + (" ≈" if index in tied.get(column, ()) else "")
                 for column in columns

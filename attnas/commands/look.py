@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from attnas.commands.figures import cell, failures, metric_columns
+from attnas.commands.figures import cell, failures, metric_columns, settings_in_words
 from attnas.failures import UsageError
 from results import estimate_noise, find_run, interpret, read_run
 from search_space import Design
@@ -66,6 +66,7 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
             "seed": int(row["seed"]),
             "metrics": metrics,
             "design": json.loads(row["design"]),
+            "settings": json.loads(row["settings"]) if pd.notna(row["settings"]) else None,
         }
         print(json.dumps(plain, indent=2))
         return
@@ -73,6 +74,8 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
     reason = f": {row['reason']}" if pd.notna(row["reason"]) else ""
     console.print(f"trial {trial} of {run.path}, {row['origin']}, {row['state']}{reason}")
     console.print(f"width {design.width}, {design.depth} layers, context {design.context}")
+    if settings := settings_in_words(row["settings"]):
+        console.print(f"settings: {settings}")
     for index, layer in enumerate(design.layers):
         console.print(f"  layer {index + 1}: {layer.describe()}")
     noise = estimate_noise(frame)

@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from controller.candidates import settings_of
 from controller.config import RunConfig
 from controller.search import Search, SearchFailed, Trial
 from controller.worker import failed_row, run_trial
@@ -126,7 +127,8 @@ class _TrialAsTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         c = self.config
         design = Design.from_json(c["design"])
-        trial = Trial(c["trial"], c["attempt"], c["seed"], design, c["origin"])
+        settings = settings_of(c["settings"])
+        trial = Trial(c["trial"], c["attempt"], c["seed"], design, c["origin"], settings)
         worker, started = f"{os.uname().nodename}:{os.getpid()}", time.time()
         try:
             evaluator = self._prepared()

@@ -2,8 +2,8 @@
 
 Parents are chosen as in NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): by non-dominated
 rank, then by crowding distance. A child crosses segments of layers and moves one layer, a stretch
-of layers or one axis in all layers (Space.mutate). First come structured designs, since on
-layered spaces repetition is where good designs are found.
+of layers or one axis in all layers (Space.mutate), or one setting. First come structured designs,
+since on layered spaces repetition is where good designs are found.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from controller.strategies.random_search import new_design
+from controller.candidates import Candidate, CandidateSpace
+from controller.strategies.random_search import new_candidate
 from results import Objective, TrialRow
-from search_space import Design, DesignError, Space
+from search_space import DesignError
 
-FOUNDERS = 8  # structured designs before the first child; presets count as founders
-POPULATION = 32  # best designs that may become parents
+FOUNDERS = 8  # structured candidates before the first child; presets count as founders
+POPULATION = 32  # best candidates that may become parents
 CROSSING = 0.5  # share of children with two parents
 CHILD_TRIES = 64
 
@@ -29,13 +30,13 @@ Points = npt.NDArray[np.float64]
 class Evolution:
     """Ask is a function of the seed and of what was handed out and told."""
 
-    def __init__(self, space: Space, objectives: Sequence[Objective], seed: int) -> None:
+    def __init__(self, space: CandidateSpace, objectives: Sequence[Objective], seed: int) -> None:
         self._space, self._objectives, self._seed = space, objectives, seed
         self._seen: set[str] = set()
         self._scores: dict[str, list[list[float]]] = {}  # by key, one list per told seed
-        self._designs: dict[str, Design] = {}
+        self._candidates: dict[str, Candidate] = {}
 
-    def ask(self) -> Design | None:
+    def ask(self) -> Candidate | None:
         rng = np.random.default_rng([self._seed, len(self._seen), 2])
         parents = self._parents()
         try:
@@ -46,12 +47,12 @@ class Evolution:
                 )
                 if child.key not in self._seen:
                     return child
-        except DesignError:  # a space of one design has no other to move to
+        except DesignError:  # a space of one candidate has no other to move to
             pass
-        return new_design(self._space, rng, self._seen)
+        return new_candidate(self._space, rng, self._seen)
 
-    def handed_out(self, design: Design) -> None:
-        self._seen.add(design.key)
+    def handed_out(self, candidate: Candidate) -> None:
+        self._seen.add(candidate.key)
 
     def tell(self, row: TrialRow) -> None:
         if row.state != "complete" or any(o.column not in row.metrics for o in self._objectives):
@@ -59,17 +60,18 @@ class Evolution:
         sign = {"min": 1.0, "max": -1.0}
         scores = [sign[o.direction] * row.metrics[o.column] for o in self._objectives]
         self._scores.setdefault(row.key, []).append(scores)
-        self._designs.setdefault(row.key, Design.from_json(row.design))
+        if row.key not in self._candidates:
+            self._candidates[row.key] = Candidate.of(row)
 
-    def _parents(self) -> list[Design]:
-        """The best designs told, best first."""
+    def _parents(self) -> list[Candidate]:
+        """The best candidates told, best first."""
         keys = list(self._scores)
         if not keys:
             return []
         points = np.array([np.mean(self._scores[key], axis=0) for key in keys])
-        return [self._designs[keys[i]] for i in best_first(points)[:POPULATION]]
+        return [self._candidates[keys[i]] for i in best_first(points)[:POPULATION]]
 
-    def _child(self, parents: list[Design], rng: np.random.Generator) -> Design:
+    def _child(self, parents: list[Candidate], rng: np.random.Generator) -> Candidate:
         """Parents by binary tournament: of two drawn at random, the one listed first."""
         one, other = (parents[rng.integers(len(parents), size=2).min()] for _ in range(2))
         child = self._space.cross(one, other, rng) if rng.random() < CROSSING else one

@@ -1,0 +1,142 @@
+"""Candidate: what a strategy proposes, a design together with the settings it is trained under.
+
+Where a space has no settings, a candidate is its design: no number is drawn beside those of the
+space, and the keys are the designs' own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from results import Ask, TrialRow
+from search_space import Design, DesignError, Size, Space
+from search_space.axis_config import Value
+from search_space.moves import pick
+
+Settings = tuple[tuple[str, Value], ...]  # by name, sorted
+
+SETTING_MOVES = 0.5  # share of mutations that change a setting and leave the design
+NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A design and its settings; none for a preset, which trains under the configuration's own."""
+
+    design: Design
+    settings: Settings = ()
+
+    @classmethod
+    def of(cls, stored: Ask | TrialRow) -> Candidate:
+        """The candidate of an ask or of a row."""
+        return cls(Design.from_json(stored.design), settings_of(stored.settings))
+
+    @property
+    def key(self) -> str:
+        """16 hex digits, equal for candidates whose trials differ in seed and noise alone."""
+        if not self.settings:
+            return self.design.key
+        both = f"{self.design.key} {self.settings_json}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    @property
+    def settings_json(self) -> str | None:
+        """The settings as one JSON object, None where there are none."""
+        return json.dumps(dict(self.settings), sort_keys=True) if self.settings else None
+
+
+def settings_of(text: str | None) -> Settings:
+    """The settings that `Candidate.settings_json` wrote."""
+    return tuple(sorted(json.loads(text).items())) if text else ()
+
+
+class CandidateSpace:
+    """The candidates of a space: its designs, each under every combination of settings."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.axes: Mapping[str, tuple[Value, ...]] = dict(sorted(space.settings.items()))
+        self._varying = [name for name, values in self.axes.items() if len(values) > 1]
+
+    def sample(self, rng: np.random.Generator) -> Candidate:
+        """Drawn uniformly over the distinct legal ones."""
+        return self._with_drawn(self.space.sample(rng), rng)
+
+    def sample_structured(self, rng: np.random.Generator) -> Candidate:
+        """A design with repeated layers, under settings drawn uniformly."""
+        return self._with_drawn(self.space.sample_structured(rng), rng)
+
+    def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
+        """Another one near this one: the design moved, or one setting changed."""
+        settings = self._completed(candidate.settings, rng)
+        if self._varying and rng.random() < SETTING_MOVES:
+            return self._with_moved_setting(candidate.design, settings, rng)
+        try:
+            return Candidate(self.space.mutate(candidate.design, rng), settings)
+        except DesignError:  # a space of one design has no other to move to
+            if not self._varying:
+                raise
+            return self._with_moved_setting(candidate.design, settings, rng)
+
+    def cross(self, a: Candidate, b: Candidate, rng: np.random.Generator) -> Candidate:
+        """A design made of parts of two, each setting from either."""
+        design = self.space.cross(a.design, b.design, rng)
+        both = (self._completed(a.settings, rng), self._completed(b.settings, rng))
+        drawn = tuple(pair[int(rng.integers(2))] for pair in zip(*both, strict=True))
+        return Candidate(design, drawn)
+
+    def size(self) -> Size:
+        """Number of distinct legal candidates."""
+        size = self.space.size()
+        return Size(size.count * self.combinations, size.exact, size.relative_error)
+
+    @property
+    def combinations(self) -> int:
+        """Of settings, for each design."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    def enumerate(self) -> Iterator[Candidate]:
+        """Every distinct legal candidate once; for small spaces."""
+        for design in self.space.enumerate():
+            for values in product(*self.axes.values()):
+                yield Candidate(design, tuple(zip(self.axes, values, strict=True)))
+
+    def _with_drawn(self, design: Design, rng: np.random.Generator) -> Candidate:
+        return Candidate(design, self._completed((), rng))
+
+    def _completed(self, settings: Settings, rng: np.random.Generator) -> Settings:
+        """A value for every axis: a preset has none, so its children draw theirs."""
+        given = dict(settings)
+        return tuple(
+            (name, given[name] if given.get(name) in values else pick(values, rng))
+            for name, values in self.axes.items()
+        )
+
+    def _with_moved_setting(
+        self, design: Design, settings: Settings, rng: np.random.Generator
+    ) -> Candidate:
+        """One setting at another value, mostly the next one where values have an order."""
+        name = pick(self._varying, rng)
+        values, old = self.axes[name], dict(settings)[name]
+        others = tuple(value for value in values if value != old)
+        near = _neighbours(values, old)
+        if near and rng.random() < NEAR:
+            others = near
+        new = dict(settings) | {name: pick(others, rng)}
+        return Candidate(self.space.nearest(design, rng), tuple(new.items()))
+
+
+def _neighbours(values: tuple[Value, ...], value: Value) -> tuple[Value, ...]:
+    """The next smaller and the next larger number; none among texts."""
+    if any(isinstance(v, str) for v in values):
+        return ()
+    ordered: list[Value] = sorted(values, key=float)
+    at = ordered.index(value)
+    return (*ordered[max(0, at - 1) : at], *ordered[at + 1 : at + 2])
