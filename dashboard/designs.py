@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from dashboard.origins import preset_name
-from search_space import Design, DesignError, LayerDesign, Pattern, preset
+from search_space import (
+    Dense,
+    Design,
+    DesignError,
+    Hierarchical,
+    Kind,
+    LayerDesign,
+    Pattern,
+    preset,
+)
 from search_space.counts import attended_pairs, kv_cache_bytes
 
 MASK_CELLS = 128  # a side, as many as an eye can tell apart
@@ -33,10 +42,16 @@ def words(text: str) -> str:
     design = read_design(text)
     if design is None:
         return "a design that this attnas cannot read"
-    patterns = Counter(layer.pattern.describe() for layer in design.layers)
+    patterns = Counter(_pattern_words(layer) for layer in design.layers)
     heads = Counter(layer.heads.describe() for layer in design.layers)
     depth = f"{design.depth} layer{'' if design.depth == 1 else 's'}"
     return f"{depth}: {_counted(patterns)}; {_counted(heads)}"
+
+
+def _pattern_words(layer: LayerDesign) -> str:
+    """The patterns of a layer, and what is out of the ordinary about it."""
+    patterns = " and ".join(part.pattern.describe() for part in layer.parts)
+    return ", ".join([patterns, *layer.extras()])
 
 
 def _counted(kinds: Counter[str]) -> str:
@@ -58,6 +73,7 @@ def reference_of(frame: pd.DataFrame, design: Design) -> tuple[Design, str]:
     heads = design.layers[0].heads
     built = preset(
         "mha",
+        kind=design.kind,
         width=design.width,
         depth=design.depth,
         context=design.context,
@@ -71,9 +87,13 @@ def layer_rows(design: Design) -> pd.DataFrame:
     """One row per layer, for the strip."""
     return pd.DataFrame(
         {
-            "layer": list(range(1, design.depth + 1)),
+            "layer": list(range(1, len(design.layers) + 1)),
             "family": [layer.pattern.name for layer in design.layers],
-            "pattern": [layer.pattern.describe() for layer in design.layers],
+            "pattern": [
+                " and ".join(part.pattern.describe() for part in layer.parts)
+                for layer in design.layers
+            ],
+            "more": [", ".join(layer.extras()) for layer in design.layers],
             "heads": [f"{layer.heads.query}:{layer.heads.kv}" for layer in design.layers],
             "kv_share": [layer.heads.kv / layer.heads.query for layer in design.layers],
             "dim": [str(layer.heads.dim) for layer in design.layers],
@@ -82,12 +102,13 @@ def layer_rows(design: Design) -> pd.DataFrame:
     )
 
 
-def distinct_patterns(design: Design) -> list[tuple[Pattern, list[int]]]:
-    """Each pattern once, with the layers (from 1) that use it."""
-    layers: dict[Pattern, list[int]] = {}
+def distinct_patterns(design: Design) -> list[tuple[Pattern, Kind, list[int]]]:
+    """Each pattern once per kind of attention, with the layers (from 1) that use it."""
+    layers: dict[tuple[Pattern, Kind], list[int]] = {}
     for number, layer in enumerate(design.layers, 1):
-        layers.setdefault(layer.pattern, []).append(number)
-    return list(layers.items())
+        for part in layer.parts:
+            layers.setdefault((part.pattern, layer.kind), []).append(number)
+    return [(pattern, kind, numbers) for (pattern, kind), numbers in layers.items()]
 
 
 def number_ranges(numbers: list[int]) -> str:
@@ -112,30 +133,41 @@ def mask_lengths(context: int) -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def visible_shares(pattern: Pattern, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the pairs that `sees` shows, by block of positions, and the blocks' edges.
+def visible_shares(
+    pattern: Pattern, length: int, kind: Kind = "causal"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the pairs that are visible, by block of positions, and the blocks' edges.
 
-    Up to `MASK_CELLS` positions a block is one position and a share is 0 or 1.
+    Up to `MASK_CELLS` positions a block is one position and a share is 0 or 1; tokens that are
+    seen through the summary of their block share its one.
     """
     block = -(-length // MASK_CELLS)
     starts = np.arange(0, length, block)
     edges = np.append(starts, length)
     keys = np.arange(length, dtype=np.int64)
-    counts = np.zeros((len(starts), len(starts)), dtype=np.int64)
+    counts = np.zeros((len(starts), len(starts)))
     step = max(1, CHUNK // block) * block
     for first in range(0, length, step):
         queries = np.arange(first, min(first + step, length), dtype=np.int64)
-        seen = pattern.sees(queries[:, None], keys[None, :])  # (queries, keys)
-        by_key = np.add.reduceat(seen, starts, axis=1, dtype=np.int64)
+        seen = _seen(pattern, queries[:, None], keys[None, :], kind)  # (queries, keys)
+        by_key = np.add.reduceat(seen, starts, axis=1, dtype=np.float64)
         rows = np.add.reduceat(by_key, np.arange(0, len(queries), block), axis=0)
         counts[first // block : first // block + len(rows)] = rows
     sizes = np.diff(edges)
     return counts / np.outer(sizes, sizes), edges
 
 
-def mask_cells(pattern: Pattern, length: int) -> pd.DataFrame:
+def _seen(pattern: Pattern, queries: np.ndarray, keys: np.ndarray, kind: Kind) -> np.ndarray:
+    """How much of each pair is visible, 0 to 1."""
+    visible = pattern.visible(queries, keys, kind).astype(np.float64)
+    if isinstance(pattern, Hierarchical):
+        visible += pattern.sees_summary(queries, keys // pattern.block) / pattern.block
+    return visible
+
+
+def mask_cells(pattern: Pattern, length: int, kind: Kind = "causal") -> pd.DataFrame:
     """The mask's visible blocks; neighbours of a row with equal shares are one cell."""
-    shares, edges = visible_shares(pattern, length)
+    shares, edges = visible_shares(pattern, length, kind)
     changes = np.ones(shares.shape, dtype=bool)
     changes[:, 1:] = shares[:, 1:] != shares[:, :-1]
     rows, firsts = np.nonzero(changes)
@@ -153,10 +185,13 @@ def mask_cells(pattern: Pattern, length: int) -> pd.DataFrame:
     return cells[cells["share"] > 0].reset_index(drop=True)
 
 
-def visible_text(pattern: Pattern, length: int) -> str:
-    """How much of the dense causal mask is there."""
-    share = pattern.attended_pairs(length) / (length * (length + 1) // 2)
-    return f"{share:.1%} of causal pairs"
+def visible_text(pattern: Pattern, length: int, kind: Kind = "causal") -> str:
+    """How much of the dense mask is there."""
+    share = pattern.attended_pairs(length, kind) / Dense().attended_pairs(length, kind)
+    name = {"causal": "causal pairs", "cross": "pairs of both"}.get(kind, "all pairs")
+    if pattern.keeps_state:
+        return f"through a state, {share:.0%} of {name}"
+    return f"{share:.1%} of {name}"
 
 
 def cache_curves(designs: dict[str, Design], dtype: str = "float32") -> pd.DataFrame:
@@ -177,15 +212,23 @@ def exact_counts(designs: dict[str, Design], dtype: str = "float32") -> pd.DataF
 
 def _counts(design: Design, dtype: str) -> dict[str, str]:
     cache = kv_cache_bytes(design, design.context, dtype)
-    projections = sum(layer.parameters(design.width, design.context) for layer in design.layers)
+    own = (layer for layer in design.layers if not layer.tied)
+    projections = sum(layer.parameters(design.width, design.context) for layer in own)
     return {
-        "Layers": str(design.depth),
+        "Layers": str(design.depth) if design.kind == "decoder" else _stacks(design),
         "Model width": f"{design.width:,}",
         "Maximum context, tokens": f"{design.context:,}",
         "Attention parameters": f"{projections:,}",
         f"KV cache at full context, bytes ({dtype})": f"{cache:,}",
         "Visible pairs at full context": f"{attended_pairs(design, design.context):,}",
     }
+
+
+def _stacks(design: Design) -> str:
+    """`4 encoder, 2 decoder`."""
+    names = {"bidirectional": "encoder", "causal": "decoder"}
+    counts = Counter(names[x.kind] for x in design.layers if x.kind != "cross")
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def differences(design: Design, reference: Design) -> pd.DataFrame:
@@ -212,8 +255,13 @@ def _differs(mine: LayerDesign | None, other: LayerDesign | None) -> str:
             ("query heads", mine.heads.query, other.heads.query),
             ("KV heads", mine.heads.kv, other.heads.kv),
             ("head dimension", mine.heads.dim, other.heads.dim),
-            ("pattern", mine.pattern, other.pattern),
+            ("pattern", (mine.pattern, mine.split), (other.pattern, other.split)),
+            ("keys and values", mine.sharing, other.sharing),
+            ("score", mine.score, other.score),
             ("position", mine.position, other.position),
+            ("gate", mine.gate, other.gate),
+            ("tied weights", mine.tied, other.tied),
+            ("kind", mine.kind, other.kind),
         )
         if a != b
     ]

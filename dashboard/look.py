@@ -66,6 +66,9 @@ def apply_style() -> None:
 
 
 def family_colours(names: Iterable[str], colours: Palette) -> dict[str, str]:
-    """A colour per pattern name: dense has the first, the others follow in alphabetic order."""
+    """A colour per pattern name: dense has the first, the others follow in alphabetic order.
+
+    Seven are told apart by any eyes; a design with more patterns repeats them.
+    """
     ordered = sorted(set(names) | {"dense"}, key=lambda name: (name != "dense", name))
     return {name: colours.families[i % len(colours.families)] for i, name in enumerate(ordered)}

@@ -26,7 +26,7 @@ from search_space.validation import closest, or_list
 if TYPE_CHECKING:
     from search_space.space_config import SpaceConfig
 
-MAX_LAYERS = 100_000  # ways to write a layer, all contexts together: seconds to build
+MAX_LAYERS = 60_000  # ways to write a layer, all contexts together: about a second to build
 MAX_FRAMES = 200_000  # ways to fix what the layers share
 
 Problem = tuple[Location, str]

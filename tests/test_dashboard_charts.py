@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import altair as alt
@@ -14,10 +15,12 @@ from dashboard import charts
 from dashboard.designs import (
     cache_curves,
     differences,
+    distinct_patterns,
     layer_rows,
     mask_cells,
     number_ranges,
     visible_shares,
+    visible_text,
     words,
 )
 from dashboard.heartbeat import duration
@@ -26,7 +29,21 @@ from dashboard.look import DARK, LIGHT, Palette
 from dashboard.points import front_points, front_table, hypervolume_by_source, step_line, thinned
 from dashboard.quantities import digits, quantity
 from results import estimate_noise, front_report, parse_objectives
-from search_space import Dense, Design, Heads, LayerDesign, Pattern, SlidingWindow, preset
+from search_space import (
+    BigBird,
+    Dense,
+    Design,
+    HeadGate,
+    Heads,
+    Hierarchical,
+    LayerDesign,
+    Pattern,
+    SinkWindow,
+    SlidingWindow,
+    Split,
+    Strided,
+    preset,
+)
 from search_space.counts import kv_cache_bytes
 
 OBJECTIVES = parse_objectives({"accuracy": "max", "prefill_2048_ratio": "min"})
@@ -70,7 +87,17 @@ def drawn_mask(pattern: Pattern, length: int) -> np.ndarray:
     return grid
 
 
-@pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(1), SlidingWindow(5)])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        Dense(),
+        SlidingWindow(1),
+        SlidingWindow(5),
+        Strided(4),
+        BigBird(4, 1, 1, 1),
+        SinkWindow(3, 2),
+    ],
+)
 @pytest.mark.parametrize("length", [2, 17, 128])
 def test_the_drawn_mask_is_the_formula(pattern: Pattern, length: int) -> None:
     positions = np.arange(length)
@@ -79,16 +106,42 @@ def test_the_drawn_mask_is_the_formula(pattern: Pattern, length: int) -> None:
     )
 
 
-@pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(33)])
+def test_an_encoder_s_mask_goes_both_ways() -> None:
+    cells = mask_cells(SlidingWindow(3), 16, "bidirectional")
+    assert (cells["key_end"] > cells["query_end"]).any()
+    assert visible_text(SlidingWindow(3), 16, "bidirectional") == "28.9% of all pairs"
+
+
+def test_a_summary_is_shared_by_the_tokens_of_its_block() -> None:
+    grid = drawn_mask(Hierarchical(4, 4), 16)
+    assert grid.sum() == pytest.approx(Hierarchical(4, 4).attended_pairs(16))
+    assert grid[15, :12].tolist() == [0.25] * 12
+
+
+def test_layers_say_what_is_out_of_the_ordinary() -> None:
+    layer = LayerDesign(Heads(4, 2, 8), SlidingWindow(4), split=Split(Dense(), 1), gate=HeadGate())
+    design = Design(32, 16, (layer, replace(layer, tied=True)))
+    assert layer_rows(design)["more"].tolist() == ["gated", "gated, tied"]
+    assert [(p.name, numbers) for p, _, numbers in distinct_patterns(design)] == [
+        ("sliding-window", [1, 2]),
+        ("dense", [1, 2]),
+    ]
+    assert words(design.to_json()).startswith("2 layers: 1 window 4 and dense, gated, ")
+
+
+@pytest.mark.parametrize("pattern", [Dense(), SlidingWindow(33), Strided(64), Hierarchical(32, 16)])
 @pytest.mark.parametrize("length", [129, 1000, 2048])
 def test_long_masks_are_averaged_over_blocks(pattern: Pattern, length: int) -> None:
     positions = np.arange(length)
-    seen = pattern.sees(positions[:, None], positions[None, :])
+    seen = pattern.sees(positions[:, None], positions[None, :]).astype(float)
+    if isinstance(pattern, Hierarchical):
+        blocks = positions[None, :] // pattern.block
+        seen += pattern.sees_summary(positions[:, None], blocks) / pattern.block
     shares, edges = visible_shares(pattern, length)
     assert len(shares) <= 128
     for i, j in ((0, 0), (len(shares) - 1, len(shares) - 1), (3, 2), (2, 3)):
         block = seen[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-        assert shares[i, j] == block.mean()
+        assert shares[i, j] == pytest.approx(block.mean())
     assert drawn_mask(pattern, length).sum() == pytest.approx(pattern.attended_pairs(length))
 
 

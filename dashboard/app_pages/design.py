@@ -122,23 +122,24 @@ def _drawn(design: Design) -> None:
         required=True,
     )
     patterns = distinct_patterns(design)
-    colours = family_colours({pattern.name for pattern, _ in patterns}, palette())
+    colours = family_colours({pattern.name for pattern, *_ in patterns}, palette())
     columns = st.columns(MASKS_A_ROW)
-    for index, (pattern, numbers) in enumerate(patterns):
+    for index, (pattern, kind, numbers) in enumerate(patterns):
         with columns[index % MASKS_A_ROW]:
             layers_named = f"layer{'' if len(numbers) == 1 else 's'} {number_ranges(numbers)}"
+            visible = f"{visible_text(pattern, length, kind)} visible"
             st.altair_chart(
                 pattern_chart(
-                    mask_cells(pattern, length),
+                    mask_cells(pattern, length, kind),
                     length,
                     f"{pattern.describe()}: {layers_named}",
                     colours[pattern.name],
                 ),
                 width="content",
                 key=f"mask_{index}",
-                alt=f"The mask of {pattern.describe()}: {visible_text(pattern, length)} visible.",
+                alt=f"The mask of {pattern.describe()}: {visible}.",
             )
-            st.caption(f"{visible_text(pattern, length)} visible")
+            st.caption(visible)
 
 
 def _costs(loaded: Loaded, row: pd.Series, design: Design) -> None:

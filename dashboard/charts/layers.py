@@ -9,18 +9,22 @@ from dashboard.look import Palette, family_colours
 
 WIDE = 16  # layers whose pattern can be spelled out within a column
 ROWS = ["Pattern", "Query : KV heads", "Head dimension"]
+MORE = "Besides"  # only where some layer is out of the ordinary
 
 
 def layer_strip(layers: pd.DataFrame, colours: Palette) -> alt.LayerChart | alt.FacetChart:
     """Layers as `layer_rows` gives them; the pattern's family is the colour."""
     families = family_colours(layers["family"], colours)
     wide = len(layers) <= WIDE
-    values = [layers["pattern"] if wide else layers["pattern"].str.replace("window ", "w ")]
+    short = layers["pattern"] if wide else layers["pattern"].str.replace("window ", "w ")
+    rows = dict(
+        zip(ROWS, [(short, 0.42), (layers["heads"], 0.16), (layers["dim"], 0.06)], strict=True)
+    )
+    if layers["more"].any():
+        rows[MORE] = (layers["more"], 0.06)
     parts = [
-        layers.assign(row=row, value=value, tint=tint)
-        for row, value, tint in zip(
-            ROWS, [*values, layers["heads"], layers["dim"]], [0.42, 0.16, 0.06], strict=True
-        )
+        layers.assign(row=row, value=value.map(_lines), tint=tint)
+        for row, (value, tint) in rows.items()
     ]
     base = alt.Chart(pd.concat(parts, ignore_index=True)).encode(
         x=alt.X(
@@ -39,7 +43,7 @@ def layer_strip(layers: pd.DataFrame, colours: Palette) -> alt.LayerChart | alt.
         y=alt.Y(
             "row:N",
             title=None,
-            sort=ROWS,
+            sort=list(rows),
             axis=alt.Axis(ticks=False, domain=False, labelLimit=160),
             scale=alt.Scale(paddingInner=0.08),
         ),
@@ -61,5 +65,12 @@ def layer_strip(layers: pd.DataFrame, colours: Palette) -> alt.LayerChart | alt.
         color=colours.ink,
         fontSize=12 if wide else 10,
         angle=0 if wide or len(layers) <= 2 * WIDE else 270,
+        lineBreak="\n",
+        baseline="middle",
     ).encode(text="value:N")
-    return alt.layer(cells, text).properties(height=185)
+    return alt.layer(cells, text).properties(height=62 * len(rows))
+
+
+def _lines(text: str) -> str:
+    """Words under one another where one line would not fit the column."""
+    return text.replace(", ", "\n").replace(" and ", "\nand ").replace(" + ", "\n+ ")
