@@ -1,143 +1,507 @@
-"""Time of each pattern's kernel over dense causal SDPA, forward, forward + backward and decode.
+"""Time and memory of every pattern against dense attention, through the layers that models use.
 
-Candidate and dense alternate in one loop; the figures are medians of paired ratios.
+Candidates and dense alternate in one loop; figures are medians of paired ratios. Bytes are counted,
+not sampled (evaluator/peak_bytes.py).
 
-    python benchmarks/kernels.py [--lengths 1024 4096] [--repeats 15] [--threads 1] [--write]
+    python benchmarks/kernels.py [--lengths 1024 4096] [--only strided] [--repeats 3] [--quick]
+    python benchmarks/kernels.py --write   # also docs/kernels.md and its picture, in 8 minutes
+
+Shapes: H heads, T tokens, D head dimension.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from evaluator.kernels import KERNELS, sliding_window
-from search_space import Dense, SlidingWindow
+import search_space as space
+from evaluator.kernels import sliding_window
+from evaluator.kernels.flex import attend_flex
+from evaluator.model import attention_of
+from evaluator.peak_bytes import peak_bytes
+from evaluator.rotary import rotary_turn
+from search_space import Dense, Heads, Kind, LayerDesign, Pattern, SlidingWindow
 
-HEADS, KV_HEADS, DIM = 8, 2, 64
-TABLE = Path(__file__).parents[1] / "docs" / "kernels.md"
+HEADS, DIM = 8, 64
+WIDTH = HEADS * DIM
+PATTERNS: dict[Kind, list[Pattern]] = {
+    "causal": [
+        *(SlidingWindow(window) for window in (64, 256, 1024)),
+        *(space.DilatedWindow(window, 4) for window in (64, 256)),
+        *(space.BlockLocal(block) for block in (64, 256)),
+        *(space.Strided(stride) for stride in (64, 256)),
+        *(space.SinkWindow(window, 4) for window in (64, 256)),
+        *(space.BigBird(block, 3, 1, 2) for block in (16, 64)),
+        *(space.Hierarchical(256, block) for block in (16, 64)),
+        space.Linear(),
+        space.GatedLinear(),
+    ],
+    "bidirectional": [
+        *(SlidingWindow(window) for window in (64, 256)),
+        space.DilatedWindow(64, 4),
+        space.BlockLocal(256),
+        space.Strided(64),
+        space.GlobalWindow(256, 16),
+        space.BigBird(64, 3, 1, 2),
+        space.Linear(),
+        space.LowRank(128),
+    ],
+}
+# Scores that no fused kernel takes, and lengths up to which they take no minutes.
+SCORES = {
+    "ALiBi": ({"position": space.Alibi()}, 4096),
+    "additive": ({"score": space.Additive(), "position": space.NoPosition()}, 2048),
+}
+LATENT = space.LatentKV(rank=128, rotary_dim=32)
+MASKS_UP_TO = 4096  # tokens; masks and bidirectional layers take minutes beyond
+DECODE_STEPS = 20  # tokens of a sample
+DECODE_REPEATS = 5  # times as many as of sequences, since a token is short
+EFFICIENCY_BARS, BYTES_BAR = (0.6, 0.55), 1.25  # hoped for: forward, both; peak over dense's
+LEAST_SHARE = 0.006  # in the picture
+PAGE = Path(__file__).parents[1] / "docs" / "kernels.md"
+PICTURE = PAGE.parent / "images" / "kernels.svg"
+
+Work = Callable[[], object]
+Both = tuple[Work, Work]  # forward, and forward + backward
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # queries, keys, values, layer's input
+Works = Callable[[Attend, tuple[Tensor, ...]], Both]  # of what attends, and what it learns
 
 
-def paired_ratio(
-    candidate: Callable[[], object], dense: Callable[[], object], repeats: int
-) -> float:
-    """Median over `repeats` of candidate seconds / dense seconds, measured back to back."""
-    ratios = []
-    for turn in range(repeats + 2):
-        started = time.perf_counter()
-        candidate()
-        between = time.perf_counter()
-        dense()
-        if turn >= 2:  # the first two warm caches and allocator
-            ratios.append((between - started) / (time.perf_counter() - between))
-    return statistics.median(ratios)
+@dataclass(frozen=True)
+class Row:
+    """One pattern at one length: shares of dense attention's pairs, time and bytes."""
+
+    pattern: Pattern
+    kind: Kind
+    length: int
+    pairs: float
+    forward: float
+    both: float
+    forward_masked: float | None  # SDPA given the mask
+    both_masked: float | None
+    bytes: float
+
+    @property
+    def efficiency(self) -> tuple[float, float]:
+        """Speed per attended pair, forward and both; 1 is that of dense."""
+        return self.pairs / self.forward, self.pairs / self.both
+
+    @property
+    def slower_than_mask(self) -> bool:
+        pairs = ((self.forward, self.forward_masked), (self.both, self.both_masked))
+        return any(masked is not None and own > masked for own, masked in pairs)
 
 
-def forward_and_backward(
-    attend: Callable[..., Tensor], inputs: list[Tensor]
-) -> Callable[[], object]:
-    """One training pass through an attention function."""
-    grad = torch.randn_like(attend(*inputs))
-    return lambda: torch.autograd.grad(attend(*inputs), inputs, grad)
-
-
-def sequence_row(length: int, window: int, repeats: int) -> tuple[float, float, float]:
-    """Share of pairs, forward ratio, forward + backward ratio of a window at one length."""
-    inputs = [torch.randn(1, HEADS, length, DIM, requires_grad=True) for _ in range(3)]
-    pattern = SlidingWindow(window)
-    sparse, dense = KERNELS[pattern.name](pattern).full, KERNELS[Dense.name](Dense()).full
-    with torch.no_grad():
-        forward = paired_ratio(lambda: sparse(*inputs), lambda: dense(*inputs), repeats)
-    both = paired_ratio(
-        forward_and_backward(sparse, inputs), forward_and_backward(dense, inputs), repeats
+def layer_of(
+    pattern: Pattern, length: int, kind: Kind = "causal", kv: int = HEADS, **more: Any
+) -> Any:
+    """A layer's attention as a model builds it."""
+    return attention_of(
+        WIDTH, length, LayerDesign(Heads(HEADS, kv, DIM), pattern, kind=kind, **more)
     )
-    pairs = pattern.attended_pairs(length) / Dense().attended_pairs(length)
-    return pairs, forward, both
 
 
-def decode_ratio(context: int, kv_heads: int, window: int | None, repeats: int) -> float:
-    """Time of one decoded token's attention over multi-head dense at the same context."""
-
-    def prepared(pattern: Dense | SlidingWindow, groups: int) -> Callable[[], object]:
-        kernel = KERNELS[pattern.name](pattern)
-        like = torch.zeros(1)
-        cache = kernel.new_cache(1, groups, DIM, context, like)
-        cache.append(*(torch.randn(1, groups, context, DIM) for _ in range(2)))
-        query = torch.randn(1, HEADS, 1, DIM)
-        return lambda: [kernel.one(query, cache) for _ in range(20)]
-
-    pattern = SlidingWindow(window) if window else Dense()
-    with torch.no_grad():
-        return paired_ratio(prepared(pattern, kv_heads), prepared(Dense(), HEADS), repeats)
+def rounds(works: Mapping[Any, Work], repeats: int) -> dict[Any, list[float]]:
+    """Seconds of each work, one after the other and over again, after a round of warming up."""
+    times: dict[Any, list[float]] = {key: [] for key in works}
+    for turn in range(repeats + 1):
+        for key, work in works.items():
+            started = time.perf_counter()
+            work()
+            if turn:
+                times[key].append(time.perf_counter() - started)
+    return times
 
 
-def report(lengths: list[int], repeats: int) -> list[str]:
-    """The tables, as Markdown lines."""
-    lines = [
-        "| n | window | pairs | forward | forward + backward | efficiency (fwd, both) |",
-        "|---|---|---|---|---|---|",
+def shares(works: Mapping[Any, Work], repeats: int, of: Hashable = "dense") -> dict[Any, float]:
+    """Each work's time over that of one among them: medians over the rounds."""
+    times = rounds(works, repeats)
+    return {
+        key: statistics.median(a / b for a, b in zip(some, times[of], strict=True))
+        for key, some in times.items()
+    }
+
+
+def repeats_at(length: int, repeats: int) -> int:
+    """So many at 4096 tokens, and more where they are cheap."""
+    return min(8 * repeats, max(min(repeats, 3), repeats * 4096 // length))
+
+
+def between_projections(length: int) -> Works:
+    """Forward, and forward + backward, of what attends: all works of a length share inputs.
+
+    Queries and keys lie as rotary leaves them, (1, H, T, D), values and output as the projections
+    have them, (1, T, H * D): whatever a kernel has to copy is in its time.
+    """
+    query, keys = (torch.randn(1, HEADS, length, DIM, requires_grad=True) for _ in range(2))
+    flat = torch.randn(1, length, WIDTH, requires_grad=True)
+    grad, x = torch.randn(1, length, WIDTH), torch.randn(1, length, WIDTH)
+
+    def works(attend: Attend, learned: tuple[Tensor, ...]) -> Both:
+        def forward() -> Tensor:
+            values = flat.unflatten(-1, (HEADS, DIM)).transpose(1, 2)
+            return attend(query, keys, values, x).transpose(1, 2).reshape(flat.shape)
+
+        def both() -> object:
+            return torch.autograd.grad(forward(), (query, keys, flat, *learned), grad)
+
+        return torch.no_grad()(forward), both
+
+    return works
+
+
+def mixer_works(mixer: Any, works: Works) -> Both:
+    """A layer's heads over a whole sequence."""
+    return works(
+        lambda q, k, v, x: mixer(q, mixer.take_in(k, v, None, x)), tuple(mixer.parameters())
+    )
+
+
+def masked_works(pattern: Pattern, kind: Kind, length: int, works: Works) -> Both:
+    """What a kernel has to beat: SDPA with the pattern's mask."""
+    at = torch.arange(length).numpy()
+    mask = torch.from_numpy(pattern.visible(at[:, None], at[None, :], kind))
+    return works(lambda q, k, v, x: F.scaled_dot_product_attention(q, k, v, attn_mask=mask), ())
+
+
+def layer_bytes(attention: Any, length: int) -> int:
+    """Peak of a layer's forward + backward: projections, rotary, heads."""
+    x = torch.randn(1, length, WIDTH, requires_grad=True)
+    key = attention.turned_by
+    turns = {key: rotary_turn(key[0], key[1], 0, length, x)} if key else {}
+    leaves, grad = [x, *attention.parameters()], torch.randn(1, length, WIDTH)
+    return peak_bytes(
+        lambda: torch.autograd.grad(attention(x, turns)[0], leaves, grad), [*leaves, grad]
+    )
+
+
+def family_rows(patterns: list[Pattern], kind: Kind, length: int, repeats: int) -> list[Row]:
+    """Patterns that share a dense and a masked work; a mask costs the same whatever it hides."""
+    works = between_projections(length)
+    layers = {pattern: layer_of(pattern, length, kind) for pattern in patterns}
+    dense = layer_of(Dense(), length, kind)
+    timed: dict[Any, Both] = {"dense": mixer_works(dense.mixers[0], works)}
+    if length <= MASKS_UP_TO and patterns[0].tokens_only:
+        timed["masked"] = masked_works(patterns[0], kind, length, works)
+    timed |= {pattern: mixer_works(made.mixers[0], works) for pattern, made in layers.items()}
+    forward, both = (
+        shares({key: pair[way] for key, pair in timed.items()}, repeats_at(length, repeats))
+        for way in (0, 1)
+    )
+    dense_bytes = layer_bytes(dense, length)
+    return [
+        Row(
+            pattern,
+            kind,
+            length,
+            pattern.attended_pairs(length, kind) / Dense().attended_pairs(length, kind),
+            forward[pattern],
+            both[pattern],
+            forward.get("masked"),
+            both.get("masked"),
+            layer_bytes(layers[pattern], length) / dense_bytes,
+        )
+        for pattern in patterns
     ]
-    for length in lengths:
-        for window in (64, 256, 1024):
-            if window < length:
-                pairs, forward, both = sequence_row(length, window, repeats)
-                lines.append(
-                    f"| {length} | {window} | {pairs:.3f} | {forward:.3f} | {both:.3f} "
-                    f"| {pairs / forward:.2f}, {pairs / both:.2f} |"
-                )
-    lines += ["", "| context | KV heads | window | decode |", "|---|---|---|---|"]
-    for context in lengths:
-        for kv_heads, window in ((KV_HEADS, None), (1, None), (KV_HEADS, 256)):
-            ratio = decode_ratio(context, kv_heads, window, repeats)
-            lines.append(f"| {context} | {kv_heads} | {window or 'none'} | {ratio:.3f} |")
+
+
+def pattern_rows(lengths: list[int], only: str, repeats: int) -> list[Row]:
+    """Every pattern that is a part of its sequence at every length; progress goes to the screen."""
+    rows = []
+    for length, (kind, patterns) in itertools.product(lengths, PATTERNS.items()):
+        if kind == "bidirectional" and length > MASKS_UP_TO:
+            continue
+        fitting = [p for p in patterns if p.canonical(length, kind) == p and only in p.name]
+        by_name = [list(some) for _, some in itertools.groupby(fitting, lambda p: p.name)]
+        for family in by_name if length <= MASKS_UP_TO else filter(None, [fitting]):
+            for row in family_rows(family, kind, length, repeats):
+                rows.append(row)
+                print(pattern_line(row), flush=True)
+    return rows
+
+
+def pattern_line(row: Row) -> str:
+    """Markdown cells of a row."""
+    masked = [f"{x:.2f}" if x else "" for x in (row.forward_masked, row.both_masked)]
+    cells = [
+        str(row.length),
+        row.pattern.describe(),
+        *(f"{x:.3f}" for x in (row.pairs, row.forward, row.both)),
+        ", ".join(f"{x:.2f}" for x in row.efficiency),
+        *masked,
+        f"{row.bytes:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def score_lines(lengths: list[int], repeats: int) -> list[str]:
+    """Dense attention with scores that no fused kernel takes."""
+    lines = []
+    for (name, (more, longest)), length in itertools.product(SCORES.items(), lengths):
+        if length > longest:
+            continue
+        works = between_projections(length)
+        plain = layer_of(Dense(), length, position=space.NoPosition())
+        scored = layer_of(Dense(), length, **more)
+        pairs = [mixer_works(made.mixers[0], works) for made in (plain, scored)]
+        forward, both = (
+            shares({"dense": pairs[0][way], name: pairs[1][way]}, repeats)[name] for way in (0, 1)
+        )
+        counted = layer_bytes(scored, length)
+        lines.append(
+            f"| {length} | {name} | {forward:.1f} | {both:.1f} | {counted / 2**20:.0f} MiB "
+            f"| {counted / layer_bytes(plain, length):.2f} |"
+        )
     return lines
 
 
-def chunk_report(repeats: int) -> list[str]:
-    """Forward and forward + backward ratios of the window kernel by its chunk length."""
-    lines = ["| rows of a chunk | forward | forward + backward |", "|---|---|---|"]
-    kept = sliding_window.CHUNK
+def decode_work(attention: Any, context: int) -> Work:
+    """Tokens at position `context - 1`, everything before cached: projections left out."""
+    mixer, like = attention.mixers[0], torch.zeros(1)
+    (cache,) = attention.new_cache(1, context, like)
+    for tensor in cache.tensors:
+        tensor.uniform_()
+    groups = attention.kv_counts[0]
+    query, key, value = (torch.randn(1, heads, 1, DIM) for heads in (HEADS, groups, groups))
+    x = torch.randn(1, 1, WIDTH)
+
+    def steps() -> None:
+        for _ in range(DECODE_STEPS):
+            cache.rewind(context - 1)
+            mixer(query, mixer.take_in(key, value, cache, x))
+
+    return torch.no_grad()(steps)
+
+
+def decode_lines(lengths: list[int], only: str, repeats: int) -> list[str]:
+    """Each kind of cache over multi-head dense at the same context, and over itself at the first.
+
+    A figure that stays near 1 in the last column is flat in context.
+    """
+    chosen: dict[str, tuple[Pattern, int]] = {
+        "dense, 8 KV heads": (Dense(), HEADS),
+        "dense, 2 KV heads": (Dense(), 2),
+        "dense, 1 KV head": (Dense(), 1),
+        "window 256, 2 KV heads": (SlidingWindow(256), 2),
+    }
+    own = [p for p in PATTERNS["causal"] if only in p.name]
+    chosen |= {f"{p.describe()}, 8 KV heads": (p, HEADS) for p in own}
+    lines = []
+    for name, (pattern, kv) in chosen.items():
+        contexts = [n for n in lengths if pattern.canonical(n, "causal") == pattern]
+        works: dict[Any, Work] = {}
+        for context in contexts:
+            works["dense", context] = decode_work(layer_of(Dense(), context), context)
+            works["own", context] = decode_work(layer_of(pattern, context, kv=kv), context)
+        times = rounds(works, repeats)
+        for context in contexts:
+            first, this = times["own", contexts[0]], times["own", context]
+            over_dense = zip(this, times["dense", context], strict=True)
+            cells = (
+                f"{statistics.median(this) / DECODE_STEPS * 1e6:.0f}",
+                f"{statistics.median(a / b for a, b in over_dense):.3f}",
+                f"{statistics.median(a / b for a, b in zip(this, first, strict=True)):.2f}",
+            )
+            lines.append(f"| {context} | {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def latent_lines(lengths: list[int], repeats: int) -> list[str]:
+    """Whole layers, since latent attention's products are what it is about."""
+    lines = []
+    for length in (n for n in lengths if n <= MASKS_UP_TO):
+        forwards, steps = {}, {}
+        for name, sharing in (("dense", space.OwnKV()), ("latent", LATENT)):
+            made = layer_of(Dense(), length, sharing=sharing)
+            forwards[name], steps[name] = layer_works(made, length)
+        prefill = shares(forwards, repeats)["latent"]
+        decode = shares(steps, DECODE_REPEATS * repeats)["latent"]
+        lines.append(f"| {length} | {prefill:.2f} | {decode:.2f} |")
+    return lines
+
+
+def layer_works(attention: Any, length: int) -> Both:
+    """A prompt through a layer with its projections, and tokens after `length - 1` others."""
+    x, key = torch.randn(1, length, WIDTH), attention.turned_by
+    whole = rotary_turn(key[0], key[1], 0, length, x)
+    last = tuple(part[-1:] for part in whole)
+    caches = attention.new_cache(1, length, x)
+    for tensor in caches[0].tensors:
+        tensor.normal_()
+
+    def steps() -> None:
+        for _ in range(DECODE_STEPS):
+            caches[0].rewind(length - 1)
+            attention(x[:, -1:], {key: last}, caches)
+
+    return torch.no_grad()(lambda: attention(x, {key: whole})), torch.no_grad()(steps)
+
+
+def flex_lines(length: int, repeats: int) -> list[str]:
+    """Compiled FlexAttention, forward only on CPU, beside the mixers; some seconds to compile."""
+    works = between_projections(length)
+    lines = []
+    for pattern in (SlidingWindow(256), space.SinkWindow(256, 4), space.Strided(64)):
+        mixer = layer_of(pattern, length).mixers[0]
+
+        def flex(q: Tensor, k: Tensor, v: Tensor, x: Tensor, kernel: Any = mixer.kernel) -> Tensor:
+            return attend_flex(q.detach(), k.detach(), v, kernel, causal=True, scale=None)
+
+        dense = mixer_works(layer_of(Dense(), length).mixers[0], works)[0]
+        timed = {"dense": dense, "own": mixer_works(mixer, works)[0], "flex": works(flex, ())[0]}
+        found = shares(timed, repeats)
+        lines.append(
+            f"| {length} | {pattern.describe()} | {found['own']:.3f} | {found['flex']:.3f} |"
+        )
+    return lines
+
+
+def chunk_lines(repeats: int) -> list[str]:
+    """The window kernel at n=4096, window 256, by the rows of a chunk."""
+    lines, kept = [], sliding_window.CHUNK
     for chunk in (32, 64, 128, 256):
         sliding_window.CHUNK = chunk
-        _, forward, both = sequence_row(4096, 256, repeats)
-        lines.append(f"| {chunk} | {forward:.3f} | {both:.3f} |")
+        (row,) = family_rows([SlidingWindow(256)], "causal", 4096, repeats)
+        lines.append(f"| {chunk} | {row.forward:.3f} | {row.both:.3f} |")
     sliding_window.CHUNK = kept
     return lines
 
 
+def bar_lines(rows: list[Row]) -> list[str]:
+    """What was hoped for, and what is."""
+    lines = []
+    for row in rows:
+        if (row.length, row.pattern, row.kind) == (4096, SlidingWindow(256), "causal"):
+            said = [
+                f"{way} {got:.2f} ({'met' if got >= bar else 'missed'}: {bar})"
+                for way, got, bar in zip(
+                    ("forward", "both"), row.efficiency, EFFICIENCY_BARS, strict=True
+                )
+            ]
+            lines.append(f"- Efficiency at n=4096, window 256: {', '.join(said)}.")
+    slow = [row for row in rows if row.slower_than_mask and row.length >= 512]
+    heavy = [row for row in rows if row.bytes > BYTES_BAR and row.length in (2048, 4096)]
+    for bar, missing in (
+        ("No pattern is slower than SDPA with its mask from n=512 on", slow),
+        (f"A layer's peak bytes at n=4096 are at most {BYTES_BAR} of dense's", heavy),
+    ):
+        names = "; ".join(
+            f"{row.pattern.describe()}, {row.kind}, n={row.length}" for row in missing
+        )
+        lines.append(f"- {bar}: {f'missed by {names}' if missing else 'met'}.")
+    return lines
+
+
+def draw(rows: list[Row]) -> None:
+    """Share of time against share of pairs; on the line a pair costs what it costs dense."""
+    import altair as alt  # nothing that is measured needs it
+
+    ways = ("forward", "forward + backward")
+    points = [
+        {
+            "pattern": row.pattern.name,
+            "n": row.length,
+            "pairs": row.pairs,
+            "time": share,
+            "way": way,
+        }
+        for row in rows
+        for way, share in zip(ways, (row.forward, row.both), strict=True)
+        if row.kind == "causal" and row.length >= 1024
+    ]
+    even = [{"pairs": at, "time": at, "way": way} for way in ways for at in (LEAST_SHARE, 1)]
+    scale, ticks = alt.Scale(type="log", domain=[LEAST_SHARE, 1.5]), [0.01, 0.03, 0.1, 0.3, 1]
+    x = alt.X("pairs:Q", title="share of attended pairs", scale=scale).axis(values=ticks)
+    y = alt.Y("time:Q", title="share of dense attention's time", scale=scale).axis(values=ticks)
+    line = alt.Chart().mark_line(color="#6b7280", strokeDash=[4, 4]).encode(x, y)
+    line = line.transform_filter("!isValid(datum.pattern)")
+    marks = alt.Chart().mark_point(filled=True, size=70, opacity=0.85).encode(
+        x,
+        y,
+        color=alt.Color("pattern:N").scale(scheme="tableau10"),
+        shape=alt.Shape("n:O", title="tokens"),
+    ).transform_filter("isValid(datum.pattern)")  # fmt: skip
+    both = alt.layer(line, marks, data=alt.Data(values=[*points, *even]))
+    chart = both.properties(width=330, height=330).facet(column=alt.Column("way:N").title(None))
+    chart.configure(background="white").save(PICTURE)
+
+
+def fill(page: Path, tables: Mapping[str, list[str]]) -> None:
+    """Put each table's rows below the rule that follows its marker, up to the next empty line."""
+    text = page.read_text()
+    for name, lines in tables.items():
+        before, found, after = text.partition(f"<!-- {name} -->\n")
+        if not found:
+            raise ValueError(f"{page} has no marker for the table {name}")
+        head, _, rest = after.partition("\n\n")
+        kept = [line for line in head.splitlines()[:2] if line.startswith("|")]
+        text = before + found + "\n".join([*kept, *lines]) + "\n\n" + rest
+    page.write_text(text)
+
+
+def machine_line(options: argparse.Namespace) -> str:
+    """What the figures depend on."""
+    cpu = platform.processor() or platform.machine()
+    models = Path("/proc/cpuinfo")
+    if models.exists():
+        names = [line for line in models.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(": ")[2] if names else cpu
+    return (
+        f"{cpu}, {options.threads} thread(s), torch {torch.__version__}, float32, batch 1, {HEADS} "
+        f"heads of {DIM}; {options.repeats} rounds at 4096 tokens, more where they are shorter."
+    )
+
+
 def main() -> None:
-    """Print the tables, and write them to docs/kernels.md on request."""
+    """Print all tables, and write docs/kernels.md and its picture on request."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 8192, 16384])
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 4096, 16384])
+    parser.add_argument("--only", default="", help="patterns whose name has this in it")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds at 4096 tokens")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="1024 tokens, one round")
+    parser.add_argument(
+        "--flex", action="store_true", help="FlexAttention too; compiles for a while"
+    )
+    parser.add_argument("--chunks", action="store_true", help="compare chunk lengths, nothing else")
     parser.add_argument("--write", action="store_true", help="write docs/kernels.md")
-    parser.add_argument("--chunks", action="store_true", help="compare chunk lengths instead")
     options = parser.parse_args()
+    if options.quick:
+        options.lengths, options.repeats = [1024], 1
     torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    lengths, repeats, only = options.lengths, options.repeats, options.only
     if options.chunks:
-        print("\n".join(chunk_report(options.repeats)))
+        print("\n".join(chunk_lines(repeats)))
         return
-    lines = report(options.lengths, options.repeats)
-    print("\n".join(lines))
+    rows = pattern_rows(lengths, only, repeats)
+    tables = {
+        "machine": [machine_line(options)],
+        "bars": bar_lines(rows),
+        "causal": [pattern_line(row) for row in rows if row.kind == "causal"],
+        "bidirectional": [pattern_line(row) for row in rows if row.kind == "bidirectional"],
+        "scores": score_lines(lengths, repeats),
+        "decode": decode_lines(lengths, only, DECODE_REPEATS * repeats),
+        "latent": latent_lines(lengths, repeats),
+    }
+    if options.flex:
+        tables["flex"] = [line for n in lengths if n >= 1024 for line in flex_lines(n, repeats)]
+    for name, lines in tables.items():
+        print(f"\n{name}", *lines, sep="\n")
     if options.write:
-        head = [
-            "# Kernels: time over dense causal SDPA",
-            "",
-            f"Written by `python benchmarks/kernels.py --write`: {platform.machine()} CPU, torch "
-            f"{torch.__version__}, {options.threads} thread(s), float32, batch 1, {HEADS} query "
-            f"heads of {DIM}; decode is against multi-head attention ({HEADS} KV heads) at the "
-            "same context. Every figure is the median of paired ratios. Efficiency is the share "
-            "of pairs over the share of time. CUDA has not been measured.",
-            "",
-        ]
-        TABLE.write_text("\n".join(head + lines) + "\n")
+        fill(PAGE, tables)
+        draw(rows)
 
 
 if __name__ == "__main__":

@@ -13,29 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from search_space.patterns.interface import Kind, Pairs, Pattern, Positions
+from search_space.patterns.interface import Kind, StatePattern
 
 
 @dataclass(frozen=True, slots=True)
-class GatedLinear(Pattern):
+class GatedLinear(StatePattern):
     """Linear attention with decay; its state is D x D numbers per KV head."""
 
     name: ClassVar[str] = "gated-linear"
     kinds: ClassVar[tuple[Kind, ...]] = ("causal",)
-    keeps_state: ClassVar[bool] = True
-    tokens_only: ClassVar[bool] = False
-
-    def sees(self, query: Positions, key: Positions) -> Pairs:
-        return key <= query
-
-    def attended_at(self, position: int) -> int:
-        return position + 1
-
-    def causal_pairs(self, length: int) -> int:
-        return length * (length + 1) // 2
-
-    def kept(self, context: int) -> tuple[int, int]:
-        return 0, 0
 
     def cache_elements(self, context: int, dim: int, tensors: int) -> int:
         return dim * dim
@@ -47,19 +33,9 @@ class GatedLinear(Pattern):
     def projections(self, width: int, kv_heads: int) -> int:
         return kv_heads * width
 
-    def mixing_flops(
-        self, length: int, heads: int, kv_heads: int, dim: int, per_pair: int, kind: Kind
-    ) -> int:
-        """Per token: decay and update per KV head, reading per query head."""
-        return length * self.decode_flops(0, heads, kv_heads, dim, per_pair)
-
-    def decode_flops(
-        self, position: int, heads: int, kv_heads: int, dim: int, per_pair: int
-    ) -> int:
+    def token_flops(self, heads: int, kv_heads: int, dim: int) -> int:
+        """A decay counts as one FLOP per number of the state."""
         return (2 * heads + 3 * kv_heads) * dim * dim
-
-    def canonical(self, context: int, kind: Kind) -> GatedLinear:
-        return self
 
     def describe(self) -> str:
         return "gated linear"

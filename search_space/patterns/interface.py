@@ -109,6 +109,47 @@ class Pattern(ABC):
         return heads * per_pair * self.attended_at(position)
 
 
+class StatePattern(Pattern):
+    """A pattern whose heads read a state of fixed size.
+
+    Information flows over all dense pairs, but neither work nor cache grows with them.
+    """
+
+    __slots__ = ()
+
+    keeps_state: ClassVar[bool] = True
+    tokens_only: ClassVar[bool] = False
+
+    @abstractmethod
+    def token_flops(self, heads: int, kv_heads: int, dim: int) -> int:
+        """FLOPs of updating the state by one token and of reading it."""
+
+    def sees(self, query: Positions, key: Positions) -> Pairs:
+        return key <= query
+
+    def attended_at(self, position: int) -> int:
+        return position + 1
+
+    def causal_pairs(self, length: int) -> int:
+        return length * (length + 1) // 2
+
+    def kept(self, context: int) -> tuple[int, int]:
+        return 0, 0
+
+    def mixing_flops(
+        self, length: int, heads: int, kv_heads: int, dim: int, per_pair: int, kind: Kind
+    ) -> int:
+        return length * self.token_flops(heads, kv_heads, dim)
+
+    def decode_flops(
+        self, position: int, heads: int, kv_heads: int, dim: int, per_pair: int
+    ) -> int:
+        return self.token_flops(heads, kv_heads, dim)
+
+    def canonical(self, context: int, kind: Kind) -> Any:
+        return self
+
+
 def stepwise(length: int, step: int) -> int:
     """Sum of i // step over i < length."""
     full, rest = divmod(length, step)
