@@ -28,7 +28,7 @@ NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes o
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A design and its settings; none for a preset, which trains under the configuration's own."""
+    """A design and its settings; none for a preset trained under settings that the space lacks."""
 
     design: Design
     settings: Settings = ()

@@ -38,8 +38,9 @@ class Cost:
         """For people."""
         whole = f"{self.minutes:.0f} minutes" if self.minutes >= 1 else "under a minute"
         limit = "" if self.limit_minutes is None else f", limited to {self.limit_minutes:g}"
+        trial = f"{self.trial_s:.2g}" if self.trial_s < 10 else f"{self.trial_s:,.0f}"
         return (
-            f"about {self.trial_s:.2g} s of training a trial and {whole} in all on "
+            f"about {trial} s of training a trial and {whole} in all on "
             f"{self.workers} worker(s){limit}; timed here on {STEPS} steps of dense multi-head"
         )
 

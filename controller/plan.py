@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 from controller.candidates import Candidate
 from controller.config import RunConfig
@@ -47,14 +49,19 @@ def planned(space: Space, config: RunConfig) -> Plan:
 def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, str, int]]:
     """Presets under each seed, with origin; a preset equal to an earlier one is left out.
 
-    They have no settings: baselines are trained as the configuration says.
+    Baselines are trained as the configuration says. Where that is one of the combinations that the
+    space has, they carry it as their settings, so that a proposal of the same is the same.
     """
+    start: Any = config
+    own = {name: reduce(getattr, name.split("."), start) for name in space.settings}
+    offered = all(value in space.settings[name] for name, value in own.items())
+    settings = tuple(sorted(own.items())) if offered else ()
     candidates: dict[str, tuple[Candidate, str]] = {}
     presets = space.presets()
     for name in config.search.presets:
         if name not in presets:  # a default one that models of this kind don't have
             continue
-        candidate = Candidate(presets[name])
+        candidate = Candidate(presets[name], settings)
         candidates.setdefault(candidate.key, (candidate, f"preset:{name}"))
     return [
         (candidate, origin, config.search.seed + extra)

@@ -67,10 +67,11 @@ class Attention(nn.Module):
         group = heads.query // heads.kv
         self.head_counts = [count * group for count in self.kv_counts]
         self.mixers = nn.ModuleList()
+        first = 0
         for pattern, count, own in zip(patterns, self.kv_counts, self.head_counts, strict=True):
-            first = 0 if pattern is layer.pattern else heads.query - own
             shape = HeadShape(width, context, own, count, heads.dim, first, heads.query)
             self.mixers.append(mixer_of(pattern, shape, layer, scale))
+            first += own
 
     def new_cache(
         self, batch: int, capacity: int, like: Tensor, lends: bool = False

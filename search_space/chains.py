@@ -93,16 +93,23 @@ class Chain:
 
     def every(self) -> Iterator[Layers]:
         """Every sequence, in a fixed order."""
+        walks = [self._choices(0, None)]  # one per layer chosen so far, and one for the next
+        picked: list[int] = []
+        while walks:
+            chosen = next(walks[-1], None)
+            if chosen is None:
+                walks.pop()
+                if picked:
+                    picked.pop()
+            elif len(walks) == len(self._columns):
+                yield (*picked, chosen[0])
+            else:
+                picked.append(chosen[0])
+                walks.append(self._choices(len(picked), chosen[1]))
 
-        def walk(i: int, anchor: int | None, picked: Layers) -> Iterator[Layers]:
-            if i == len(self._columns):
-                yield picked
-                return
-            for members in self._by_class[self._columns[i]].values():
-                for option in members:
-                    yield from walk(i + 1, option, (*picked, option))
-            if anchor is not None:
-                for option in self._takers[self._columns[i]](anchor):
-                    yield from walk(i + 1, anchor, (*picked, option))
-
-        return walk(0, None, ())
+    def _choices(self, i: int, anchor: int | None) -> Iterator[tuple[int, int]]:
+        """Layers that may come at position i, and the anchor after each."""
+        for members in self._by_class[self._columns[i]].values():
+            yield from ((option, option) for option in members)
+        if anchor is not None:
+            yield from ((option, anchor) for option in self._takers[self._columns[i]](anchor))

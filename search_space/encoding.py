@@ -107,7 +107,8 @@ class Encoding:
 
     def encode(self, designs: Sequence[Design]) -> Vectors:
         """One row of numbers in 0..1 per design: (designs, names)."""
-        return np.array([self._row(design) for design in designs]).reshape(-1, len(self.names))
+        rows = np.array([self._row(design) for design in designs])
+        return rows.reshape(len(designs), len(self.names))
 
     def _row(self, design: Design) -> Vectors:
         depths = {s.name: len(design.stack(s.kind)) for s in self._stacks}

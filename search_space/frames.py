@@ -25,7 +25,8 @@ from search_space.repeats import Repeats
 from search_space.stack import Cell, Part, Stack
 
 Choice = tuple[Layers, ...]  # the layers of each stack
-MAX_ASSIGNMENTS = 1_000  # of cells to positions of a motif, where layers lean on others
+# Of cells to positions of a motif, times layers, where layers lean on others: seconds to count.
+MAX_ASSIGNED = 100_000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,7 +167,7 @@ class Lanes:
 
     def _assignments(self) -> Iterator[tuple[Cell, ...]]:
         cells, period = self.part.group.cells, self.part.period
-        if len(cells) ** period > MAX_ASSIGNMENTS:
+        if len(cells) ** period * self.part.depth > MAX_ASSIGNED:
             raise DesignError(
                 f"a motif of {period} layers with {len(cells)} forms each, some of them reused or "
                 f"tied, and axes that are free per layer besides, is too much to count; place "

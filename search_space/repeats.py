@@ -29,62 +29,83 @@ class Repeats:
         for number, options in enumerate(cells):
             for option in options:
                 homes.setdefault(option, set()).add(number)
-        self._alike: dict[Cells, list[int]] = {}  # layers by the cells that offer them
+        alike: dict[Cells, list[int]] = {}  # layers by the cells that offer them
         for option, home in homes.items():
-            self._alike.setdefault(frozenset(home), []).append(option)
-        self._all: Cells = frozenset(range(len(cells)))
-        self._ways: dict[tuple[int, Cells], int] = {}
-        self._shares: dict[tuple[int, Cells], tuple[list[Cells], list[float]]] = {}
-        self.total = self._fill(count)
+            alike.setdefault(frozenset(home), []).append(option)
+        self._alike = list(alike.values())
+        self._only: list[int | None] = []  # the cell that is left in a state, if one is
+        self._steps = self._reached(list(alike))
+        self._ways = self._counted()
+        self._shares: dict[tuple[int, int], list[float]] = {}
 
-    def _fill(self, count: int) -> int:
-        """W for every number of layers and every set of cells that can be left."""
-        reached: list[set[Cells]] = [{self._all}]
-        for _ in range(count - 1):
-            left = {cells & home for cells in reached[-1] for home in self._alike}
-            reached.append({cells for cells in left if cells})
-        for k, states in enumerate(reversed(reached), 1):
-            for cells in states:
-                self._ways[k, cells] = sum(self._weights(k, cells).values())
-        return self._ways[count, self._all]
+    @property
+    def total(self) -> int:
+        """Number of tuples."""
+        return self._ways[self._count][0]
 
-    def _weights(self, k: int, cells: Cells) -> dict[Cells, int]:
-        """Ways to choose k layers, by the cells that offer the first of them."""
-        return {
-            home: len(layers) * (self._ways[k - 1, cells & home] if k > 1 else 1)
-            for home, layers in self._alike.items()
-            if cells & home
-        }
+    def _reached(self, homes: Sequence[Cells]) -> list[list[tuple[int, int]]]:
+        """From every set of cells that can be left, by number: (kind of layer, set after it)."""
+        everything = frozenset(range(len(self._cells)))
+        numbers, sets = {everything: 0}, [everything]
+        steps: list[list[tuple[int, int]]] = []
+        for left in sets:  # which grows on the way
+            self._only.append(next(iter(left)) if len(left) == 1 else None)
+            here: list[tuple[int, int]] = []
+            for kind, home in enumerate(homes):
+                if kept := left & home:
+                    if kept not in numbers:
+                        numbers[kept] = len(sets)
+                        sets.append(kept)
+                    here.append((kind, numbers[kept]))
+            steps.append(here)
+        return steps
+
+    def _counted(self) -> list[list[int]]:
+        """W: for each number of layers still to choose, by state."""
+        ways = [[1] * len(self._steps)]
+        for _ in range(self._count):
+            after = ways[-1]
+            ways.append(
+                [sum(len(self._alike[k]) * after[s] for k, s in steps) for steps in self._steps]
+            )
+        return ways
 
     def draw(self, rng: np.random.Generator) -> Layers:
         """A tuple, uniformly."""
-        cells, picked = self._all, []
+        state, picked = 0, []
         for k in range(self._count, 0, -1):
-            if len(cells) == 1:  # all of one cell's layers, freely
-                options = self._cells[next(iter(cells))]
+            only = self._only[state]
+            if only is not None:  # all of one cell's layers, freely
+                options = self._cells[only]
                 return (*picked, *(options[i] for i in rng.integers(len(options), size=k).tolist()))
-            if (k, cells) not in self._shares:
-                weights = self._weights(k, cells)
-                total = sum(weights.values())
-                shares = [part / total for part in accumulate(weights.values())]
-                self._shares[k, cells] = list(weights), shares
-            names, shares = self._shares[k, cells]
-            home = names[bisect_right(shares, rng.random(), hi=len(shares) - 1)]
-            layers = self._alike[home]
-            picked.append(layers[int(rng.integers(len(layers)))])
-            cells = cells & home
+            steps = self._steps[state]
+            if (k, state) not in self._shares:
+                after, total = self._ways[k - 1], self._ways[k][state]
+                parts = accumulate(len(self._alike[kind]) * after[s] for kind, s in steps)
+                self._shares[k, state] = [part / total for part in parts]
+            shares = self._shares[k, state]
+            kind, state = steps[bisect_right(shares, rng.random(), hi=len(shares) - 1)]
+            picked.append(self._alike[kind][int(rng.integers(len(self._alike[kind])))])
         return tuple(picked)
 
     def every(self) -> Iterator[Layers]:
         """Every tuple once, in a fixed order."""
+        walks = [self._choices(0)]  # one per layer chosen so far, and one for the next
+        picked: list[int] = []
+        while walks:
+            chosen = next(walks[-1], None)
+            if chosen is None:
+                walks.pop()
+                if picked:
+                    picked.pop()
+            elif len(walks) == self._count:
+                yield (*picked, chosen[0])
+            else:
+                picked.append(chosen[0])
+                walks.append(self._choices(chosen[1]))
 
-        def walk(k: int, cells: Cells, picked: Layers) -> Iterator[Layers]:
-            if k == 0:
-                yield picked
-                return
-            for home, layers in self._alike.items():
-                if cells & home:
-                    for layer in layers:
-                        yield from walk(k - 1, cells & home, (*picked, layer))
-
-        return walk(self._count, self._all, ())
+    def _choices(self, state: int) -> Iterator[tuple[int, int]]:
+        """Layers that may come next, and the state after each."""
+        for kind, after in self._steps[state]:
+            for layer in self._alike[kind]:
+                yield layer, after

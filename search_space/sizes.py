@@ -33,7 +33,7 @@ class Size:
             f"{self.count:,}" if len(digits) < 10 else f"{digits[0]}.{digits[1]}e{len(digits) - 1}"
         )
         if self.exact:
-            return f"{text} designs"
+            return f"{text} design{'' if self.count == 1 else 's'}"
         if not self.count:
             return "no design was found by sampling"
         return f"about {text} designs (standard error {100 * self.relative_error:.2g}%)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from search_space.axes import (
     stack_axes,
 )
 from search_space.axis_config import Value
+from search_space.deployability import layer_refusals
 from search_space.errors import DesignError
 from search_space.layer_values import LAYER_AXES, layer_of
 from search_space.patterns import Kind
@@ -51,9 +53,10 @@ def space_problems(config: SpaceConfig) -> list[Problem]:
                 f"{MAX_FRAMES:,} ways, but these are more; offer fewer values"
             )
             return [((), message)]
+    contexts = [int(context) for context in sizes["context"].values]
     for stack in stacks:
-        found += _layer_problems(stack, len(sizes["context"].values))
-    return found
+        found += _layer_problems(stack, len(contexts))
+    return found or [problem for s in stacks for problem in _deploy_problems(s, config, contexts)]
 
 
 def _axes_as_written(config: SpaceConfig) -> Iterator[tuple[Axis, ...]]:
@@ -104,6 +107,27 @@ def _frames(stack: StackAxes, most: int) -> int:
         return most + 1
     ways = assignments(stack.layer, {}, ("shared", "motif"))
     return sizes * sum(1 for _ in islice(ways, most // sizes + 1))
+
+
+def _deploy_problems(
+    stack: StackAxes, config: SpaceConfig, contexts: list[int]
+) -> Iterator[Problem]:
+    """A target that can take none of the layers, with the commonest reason."""
+    for index, target in enumerate(config.deploy):
+        reasons: Counter[str] = Counter()
+        for _, values in assignments(stack.layer, {}, ("shared", "motif", "per-layer")):
+            try:
+                layer = layer_of(values, stack.kind)
+            except DesignError:
+                continue
+            refused = [layer_refusals(layer.canonical(c), target) for c in contexts]
+            if not all(refused):
+                break
+            reasons.update(found[0] for found in refused)
+        else:
+            ((reason, _),) = reasons.most_common(1)
+            message = f"{target} can run no layer of this space: {reason}"
+            yield ("deploy", index), message
 
 
 def _layer_problems(stack: StackAxes, contexts: int) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from search_space.axes import StackAxes, assignments
 from search_space.axis_config import Value
+from search_space.deployability import layer_refusals
 from search_space.errors import DesignError
 from search_space.layer_values import layer_of
 from search_space.sampling import distinct
@@ -33,19 +34,24 @@ def space_warnings(space: Space) -> list[str]:
         if axis.written_as_axis and len(axis.values) == 1 and not axis.when
     ]
     for stack in stacks:
-        found += [*_unused(stack), *_placed_without_motif(stack)]
+        found += [*_unused(stack, space), *_placed_without_motif(stack)]
+    if not space.constraints and sum(space.frames.weights) == 1:
+        found.append("the space holds one design: there is nothing to search")
     return [*found, *_tight_constraints(space)]
 
 
-def _unused(stack: StackAxes) -> list[str]:
+def _unused(stack: StackAxes, space: Space) -> list[str]:
     """Values in no legal layer, and conditions that never, or always, hold."""
-    ordered = stack.layer
+    ordered, targets = stack.layer, space.config.deploy
+    context = max(int(context) for context in space.size_axes[1].values)
     used: dict[str, set[Value]] = {axis.name: set() for axis in ordered}
     held: dict[str, set[bool]] = {axis.name: set() for axis in ordered}
     for _, values in assignments(ordered, {}, ("shared", "motif", "per-layer")):
         try:
-            layer_of(values, stack.kind)
+            layer = layer_of(values, stack.kind).canonical(context)
         except DesignError:
+            continue
+        if any(layer_refusals(layer, target) for target in targets):
             continue
         for axis in ordered:
             if axis.name in values:
@@ -63,7 +69,8 @@ def _unused(stack: StackAxes) -> list[str]:
             found.append(f"the condition of {where} always holds; `otherwise` has no use")
         unused = [value for value in axis.values if value not in used[axis.name]]
         if unused and (held[axis.name] or axis.parent is None):
-            found.append(f"{or_list(unused)} of {where} is in no legal layer")
+            allowed = f" that {' and '.join(targets)} can run" if targets else ""
+            found.append(f"{or_list(unused)} of {where} is in no legal layer{allowed}")
     return found
 
 

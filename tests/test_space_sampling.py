@@ -224,7 +224,27 @@ def test_warnings_say_what_is_probably_not_meant() -> None:
         "`layer.pattern` is placed motif, but `period` is 1, so it is shared",
     ]
     home = space({"kv_heads": choice(1, 3)})
-    assert home.warnings() == ["3 of `layer.kv_heads` is in no legal layer"]
+    assert home.warnings() == [
+        "3 of `layer.kv_heads` is in no legal layer",
+        "the space holds one design: there is nothing to search",
+    ]
+
+
+def test_a_target_that_leaves_nothing_is_an_error_and_what_it_removes_a_warning() -> None:
+    with pytest.raises(ValueError, match=r"vllm can run no layer of this space: .*head dim"):
+        space(deploy=["vllm"])
+    latent = {"latent": {"rank": 8, "rotary_dim": 4}}
+    home = space({"head_dim": 64, "sharing": choice("own", latent)}, deploy=["vllm"])
+    assert "latent of `layer.sharing` is in no legal layer that vllm can run" in home.warnings()
+
+
+def test_a_deep_space_is_enumerated_and_counted_fast() -> None:
+    home = space({"kv_heads": choice(1, 2)}, depth=1000, constraints=[
+        {"count": "parameters", "min": 1}])  # fmt: skip
+    assert len(list(home.enumerate())) == 2
+    windows = {"sliding-window": {"window": choice(2, 4, 6, 8, 10, 12, place="motif")}}
+    many = space({"pattern": free("dense", windows)}, depth=48, period=6)
+    assert belongs(many, many.sample(np.random.default_rng(0)))
 
 
 def test_a_space_describes_itself() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from space_examples import SPACES, every_space
+from space_examples import SPACES, every_space, space
 
 from search_space import Design, DesignError, Heads, LayerDesign, Space
 
@@ -118,6 +118,11 @@ def test_near_designs_are_more_alike_than_far_ones() -> None:
     encoded = home.encoding.encode([one])
     alike = [home.encoding.kernel(encoded, home.encoding.encode(some))[0] for some in (near, far)]
     assert np.median(alike[0]) > np.median(alike[1])
+
+
+def test_a_space_of_one_design_has_vectors_of_no_length() -> None:
+    home = space()
+    assert home.encoding.encode([home.sample(np.random.default_rng(0))]).shape == (1, 0)
 
 
 def test_designs_from_outside_the_space_can_be_compared() -> None:

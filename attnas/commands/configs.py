@@ -61,6 +61,9 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
         try:
             config = load_config(path, overrides)
         except ConfigError as error:
+            own = [problem for problem in error.problems if "`space.settings" in problem.message]
+            if own:
+                raise ConfigError(own) from None
             untrained = error.problems[0].message
     else:
         config, untrained = load_config(path, overrides), None

@@ -4,6 +4,9 @@ Zaheer et al. 2020, arXiv:2007.14062. Positions i and j lie in blocks I = i // b
 Visible pairs: {(i, j) : j <= i and (I - J < w or J < g or J in R(I))}, where R(I) are the r blocks
 among those not yet visible with the smallest hashes of (seed, I, J). R(I) looks at earlier blocks
 only, so a longer sequence changes nothing for the positions before.
+
+The one exception to equal keys for equal functions: with few blocks the lots of two designs may
+coincide (of 104 legal ones at 8 blocks 25 share their pairs with another, at 16 blocks none).
 """
 
 from __future__ import annotations
