@@ -18,11 +18,11 @@ from torch import Tensor
 
 # What a chunk computes is written apart and put into place afterwards; done in groups that stay in
 # a core's cache, since filling fresh memory for all at once cost a tenth of the time. The backward
-# pass has several times as much to write (measured by benchmarks/patterns_quick.py).
+# pass has several times as much to write (measured by benchmarks/kernels.py).
 FORWARD_BYTES, BACKWARD_BYTES = 8 << 20, 2 << 20
 
 # Rows of one stair of a causal chunk: short ones leave out more, long ones multiply better
-# (measured by benchmarks/patterns_quick.py).
+# (measured by benchmarks/kernels.py).
 STAIR = 64
 
 # Products over a number of keys that 16 does not divide take a third longer.

@@ -30,7 +30,7 @@ from evaluator.kernels.widths import equal_widths
 # `benchmarks/kernels.py --chunks` compares them (docs/log.md).
 CHUNK = 64
 
-# Rows of a chunk that sees few keys: a tenth faster up to this many (patterns_quick.py).
+# Rows of a chunk that sees few keys: a tenth faster up to this many (benchmarks/kernels.py).
 SHORT_CHUNK, SHORT_SPAN = 32, 128
 
 # Rows of a chunk where most keys are seen, so that little is wasted.
