@@ -75,7 +75,9 @@ def test_a_killed_writer_loses_and_doubles_no_acknowledged_row(tmp_path: Path) -
     create(path).close()
     chance = random.Random(0)
     acknowledged: list[int] = []
-    for _ in range(10):
+    kills = 0
+    while kills < 10 or len(acknowledged) <= 100:  # how many a slow machine needs
+        kills += 1
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
         )
@@ -89,7 +91,6 @@ def test_a_killed_writer_loses_and_doubles_no_acknowledged_row(tmp_path: Path) -
     with RunWriter.open(path) as writer:
         ordinals = [e.told_at if isinstance(e, TrialRow) else e.ordinal for e in writer.events]
     stored = Counter(trials(path))
-    assert len(acknowledged) > 100
     assert set(acknowledged) <= set(stored)
     assert set(stored.values()) == {1}
     assert ordinals == list(range(len(ordinals)))
