@@ -28,9 +28,9 @@ from torch import Tensor
 import search_space as space
 from evaluator.kernels import sliding_window
 from evaluator.kernels.flex import attend_flex
-from evaluator.model import attention_of
 from evaluator.peak_bytes import peak_bytes
 from evaluator.rotary import rotary_turn
+from evaluator.stack import attention_of
 from search_space import Dense, Heads, Kind, LayerDesign, Pattern, SlidingWindow
 
 HEADS, DIM = 8, 64

@@ -465,7 +465,10 @@ def joined_modules() -> dict[str, ast.Module]:
     """All modules that an exported file may be joined of."""
     root = Path(evaluator.__file__).parent
     files = [p for p in (root / "kernels").glob("*.py") if p.stem not in ("__init__", "reference")]
-    files += [root / f"{name}.py" for name in ("rotary", "attention", "latent_attention", "model")]
+    files += [
+        root / f"{name}.py"
+        for name in ("rotary", "attention", "latent_attention", "stack", "model")
+    ]
     return {path.stem: ast.parse(path.read_text()) for path in files}
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from evaluator.kernels.chunked_scores import CHUNK_BYTES
-from evaluator.model import attention_of
 from evaluator.peak_bytes import peak_bytes
 from evaluator.rotary import rotary_turn
+from evaluator.stack import attention_of
 from search_space import (
     Additive,
     Alibi,
