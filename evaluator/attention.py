@@ -9,6 +9,7 @@ dimension.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,6 +33,11 @@ def mixer_of(pattern: Any, shape: HeadShape, layer: Any, scale: float) -> Any:
 def score_scale(layer: Any, width: int) -> float:
     """What inner products over `width` channels are multiplied with."""
     return 1.0 if layer.score.name == "dot" else width**-0.5
+
+
+def by_pattern(tensor: Tensor, counts: list[int]) -> Sequence[Tensor]:
+    """The heads (B, H, T, D) of each pattern, without a view where there is one."""
+    return (tensor,) if len(counts) == 1 else tensor.split(counts, dim=1)
 
 
 class Attention(nn.Module):
@@ -103,7 +109,7 @@ class Attention(nn.Module):
         turn = turns[self.turned_by] if self.turned_by else None
         query = rotate(query, turn) if turn else query
         seen = lent if lent is not None else self._taken_in(x, source, turns, cache)
-        parts = zip(self._mixers(), query.split(self.head_counts, dim=1), seen, strict=True)
+        parts = zip(self._mixers(), by_pattern(query, self.head_counts), seen, strict=True)
         mixed = [mixer(part, what) for mixer, part, what in parts]
         out = mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)  # (B, H, T, D)
         if turn and seen[0][0] is seen[0][1]:  # values were turned with the keys
@@ -124,11 +130,11 @@ class Attention(nn.Module):
         keys = self._heads(self.k_proj(looked_at), self.kv_heads)  # (B, G, T, D)
         keys = self.k_norm(keys) if self.normalised else keys
         keys = rotate(keys, turns[self.turned_by]) if self.turned_by else keys
-        own_keys = keys.split(self.kv_counts, dim=1)
+        own_keys = by_pattern(keys, self.kv_counts)
         own_values = own_keys  # the very same tensors, which is how they are told
         if not self.one_tensor:
             values = self._heads(self.v_proj(looked_at), self.kv_heads)
-            own_values = values.split(self.kv_counts, dim=1)
+            own_values = by_pattern(values, self.kv_counts)
         held = cache or [None] * len(self.kv_counts)
         parts = zip(self._mixers(), own_keys, own_values, held, strict=True)
         return [mixer.take_in(k, v, c, x) for mixer, k, v, c in parts]

@@ -65,9 +65,11 @@ class TokenCache:
         for slots, tensor in zip(self.kept, fresh, strict=True):
             if pinned:
                 slots[:, :, self.length : self.length + pinned] = tensor[:, :, :pinned]
-            ring = slots[:, :, self.first :]
-            ring[:, :, at : at + until_wrap] = tensor[:, :, new - left : new - left + until_wrap]
-            ring[:, :, : left - until_wrap] = tensor[:, :, new - left + until_wrap :]
+            start, source = self.first + at, new - left
+            slots[:, :, start : start + until_wrap] = tensor[:, :, source : source + until_wrap]
+            if until_wrap < left:
+                stop = self.first + left - until_wrap
+                slots[:, :, self.first : stop] = tensor[:, :, source + until_wrap :]
         self.length = after
 
     def rewind(self, length: int) -> None:
