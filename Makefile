@@ -1,5 +1,5 @@
 # Two commands for a fresh machine that has Python 3.11 or newer and make.
-#   make quickstart   set everything up and run a real search of about three minutes
+#   make quickstart   set everything up and run a real search of about four minutes
 #   make test         set everything up and check everything
 PYTHON ?= python3
 BIN := .venv/bin

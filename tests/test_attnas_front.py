@@ -132,6 +132,18 @@ def test_a_run_without_a_table_says_why(
         show_front(str(path), "accuracy > 0.6", False)
 
 
+def test_only_notes_on_a_latency_count_as_unsettled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = {"accuracy": 0.6, "kv_cache_bytes": 1e6, "prefill_64_ratio": 1.0}
+    noted = [{"training products": "fast"}, {"prefill_64": "did not settle within 5%"}, {}]
+    rows = [
+        trial_row(i, "mha", i, 0.6, metrics=metrics, notes=notes) for i, notes in enumerate(noted)
+    ]
+    print_front(run_of(tmp_path / "run", rows), None)
+    assert "1 of 3 trials have a latency that did not settle." in capsys.readouterr().out
+
+
 def test_one_trial_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run_of(tmp_path / "run", [trial_row(0, "mha", 0, 0.5)])
     print_front(path)

@@ -187,6 +187,12 @@ def _heading(column: str) -> str:
     return {"kv_cache_bytes": "KV cache", "parameters": "params"}.get(column, column)
 
 
+def _unsettled(frame: pd.DataFrame) -> int:
+    """Trials with a note on a latency; notes on other subjects say nothing of it."""
+    subjects = (json.loads(notes) for notes in frame["notes"].fillna("{}"))
+    return sum(any(f"{name}_ratio" in frame for name in noted) for noted in subjects)
+
+
 def _remarks(
     run: Run, report: pd.DataFrame, objectives: tuple[Objective, ...], noise: Noise
 ) -> list[str]:
@@ -199,8 +205,7 @@ def _remarks(
     ]
     lines += [line for o in objectives if (line := _noise_of(o, report, noise))]
     frame = run.frame()
-    unsettled = int((frame["notes"].fillna("{}") != "{}").sum())
-    if unsettled:
+    if unsettled := _unsettled(frame):
         lines.append(f"{unsettled} of {len(frame)} trials have a latency that did not settle.")
     lines += _failures(frame)
     designs = by_design(frame, objectives)
