@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import platform
 import statistics
 import time
@@ -105,11 +106,23 @@ def rounds(works: Mapping[Any, Work], repeats: int) -> dict[Any, list[float]]:
 
 def shares(works: Mapping[Any, Work], repeats: int, of: Hashable = "dense") -> dict[Any, float]:
     """Each work's time over that of one among them: medians over the rounds."""
-    times = rounds(works, repeats)
     return {
-        key: statistics.median(a / b for a, b in zip(some, times[of], strict=True))
-        for key, some in times.items()
+        key: statistics.median(some) for key, some in ratios(rounds(works, repeats), of).items()
     }
+
+
+def ratios(times: Mapping[Any, list[float]], of: Hashable) -> dict[Any, list[float]]:
+    """Each work's times over those of one among them, round by round."""
+    return {
+        key: [a / b for a, b in zip(some, times[of], strict=True)] for key, some in times.items()
+    }
+
+
+def least_median(some: list[float]) -> float:
+    """The lower end of a 95% interval of the median, by order (sign test); the least of few."""
+    count = len(some)
+    below = itertools.accumulate(math.comb(count, k) / 2**count for k in range(count))
+    return sorted(some)[max(0, sum(share <= 0.025 for share in below) - 1)]
 
 
 def repeats_at(length: int, repeats: int) -> int:
@@ -174,10 +187,15 @@ def family_rows(patterns: list[Pattern], kind: Kind, length: int, repeats: int) 
     if length <= MASKS_UP_TO and patterns[0].tokens_only:
         timed["masked"] = masked_works(patterns[0], kind, length, works)
     timed |= {pattern: mixer_works(made.mixers[0], works) for pattern, made in layers.items()}
-    forward, both = (
-        shares({key: pair[way] for key, pair in timed.items()}, repeats_at(length, repeats))
+    times = [
+        rounds({key: pair[way] for key, pair in timed.items()}, repeats_at(length, repeats))
         for way in (0, 1)
+    ]
+    forward, both = (
+        {key: statistics.median(some) for key, some in ratios(way, "dense").items()}
+        for way in times
     )
+    over_masked = [ratios(way, "masked") if "masked" in way else {} for way in times]
     dense_bytes = layer_bytes(dense, length)
     return [
         Row(
@@ -189,6 +207,7 @@ def family_rows(patterns: list[Pattern], kind: Kind, length: int, repeats: int) 
             both[pattern],
             forward.get("masked"),
             both.get("masked"),
+            tuple(least_median(way[pattern]) for way in over_masked if way),
             layer_bytes(layers[pattern], length) / dense_bytes,
         )
         for pattern in patterns

@@ -50,25 +50,22 @@ CAUSAL = [
     GlobalWindow(256, 16),
     BigBird(64, 3, 1, 2),
     Hierarchical(256, 16),
+    Linear(),
+    GatedLinear(),
 ]
 BOTH_WAYS = [
     SlidingWindow(256),
     DilatedWindow(64, 4),
     BlockLocal(256),
     Strided(64),
+    GlobalWindow(256, 16),
+    BigBird(64, 3, 1, 2),
+    Linear(),
     LowRank(128),
 ]
-# What the rest is allowed, and why it needs that: docs/kernels.md says more.
-STATED: list[tuple[Pattern, Kind, float]] = [
-    (GlobalWindow(256, 16), "bidirectional", 1.3),  # rows that see all: gradients of all keys twice
-    (BigBird(64, 3, 1, 2), "bidirectional", 1.5),  # and the keys copied as well
-    (Linear(), "causal", 1.9),  # autograd keeps features, chunks' scores and their states
-    (GatedLinear(), "causal", 1.8),
-    (Linear(), "bidirectional", 1.65),  # features, and two sums that are divided
-]
-WITHIN: list[tuple[Pattern, Kind, float]] = [
-    *((pattern, "causal", 1.25) for pattern in CAUSAL),
-    *((pattern, "bidirectional", 1.25) for pattern in BOTH_WAYS),
+ALL: list[tuple[Pattern, Kind]] = [
+    *((pattern, "causal") for pattern in CAUSAL),
+    *((pattern, "bidirectional") for pattern in BOTH_WAYS),
 ]
 
 
@@ -94,12 +91,12 @@ def dense_bytes(length: int, kind: Kind) -> int:
 
 
 @pytest.mark.parametrize("length", [2048, 4096])
-@pytest.mark.parametrize(("pattern", "kind", "factor"), [*WITHIN, *STATED], ids=str)
+@pytest.mark.parametrize(("pattern", "kind"), ALL, ids=str)
 def test_a_layer_trains_in_about_the_bytes_of_dense_flash(
-    pattern: Pattern, kind: Kind, factor: float, length: int
+    pattern: Pattern, kind: Kind, length: int
 ) -> None:
-    """Within 25% for every pattern with a scaled-dot score, but for those that are listed."""
-    assert layer_bytes(pattern, length, kind) <= factor * dense_bytes(length, kind)
+    """Within 25%, whatever the pattern."""
+    assert layer_bytes(pattern, length, kind) <= 1.25 * dense_bytes(length, kind)
 
 
 @pytest.mark.parametrize("more", [{}, {"score": Additive()}], ids=["alibi", "additive"])

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evaluator.kernels.cache import Range
-from evaluator.kernels.merge import attend_parts
+from evaluator.kernels.global_rows import KEYS_AT_ONCE, global_rows_parts
+from evaluator.kernels.merge import AnyPart, attend_parts
 from evaluator.kernels.parts import Comb, Part
 
 # Share of all pairs of blocks from which one masked product is faster than gathering.
@@ -183,24 +184,29 @@ def _masked_parts(
 
 def _bucket_parts(
     table: tuple[tuple[Tensor, Tensor], ...], block: int, missing: int, causal: bool
-) -> list[_GatheredPart]:
+) -> list[AnyPart]:
     """The table's buckets as parts; those that see the last block don't see its padding."""
-    last = max(int(rows.max()) for rows, _ in table)
-    return [
-        _GatheredPart(
-            rows,
-            seen,
-            block,
-            span=seen.shape[1] * block - (missing if int(seen[0, -1]) == last else 0),
-            own_is_last=causal,
-        )
-        for rows, seen in table
-    ]
+    blocks = sum(len(rows) for rows, _ in table)
+    parts: list[AnyPart] = []
+    for rows, seen in table:
+        if not causal and seen.shape[1] == blocks:  # everything, so there is nothing to gather
+            for row in rows.tolist():
+                parts += global_rows_parts(row * block, block, blocks * block - missing)
+            continue
+        pieces = 1 if causal else -(-seen.shape[1] * block // KEYS_AT_ONCE)
+        for number, some in enumerate(seen.chunk(pieces, dim=1)):
+            hidden = missing if int(some[0, -1]) == blocks - 1 else 0
+            span = some.shape[1] * block - hidden
+            parts.append(_GatheredPart(rows, some, block, span, causal, merges=number > 0))
+    return parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _GatheredPart:
-    """Blocks of rows and, for each, the blocks that it sees; merging asks for these methods."""
+    """Blocks of rows and, for each, the blocks that it sees; merging asks for these methods.
+
+    Rows that see much take their keys in several parts, so that few are copied at a time.
+    """
 
     rows: Tensor  # (M,)
     seen: Tensor  # (M, n)
@@ -220,12 +226,15 @@ class _GatheredPart:
     def groups(self, positions: int) -> Iterator[_GatheredPart]:
         """The same blocks, as many at a time as have `positions` rows and keys in all."""
         most = max(1, positions // (GATHERED_SHARE * (self.block + self.span)))
+        most = 1 if self.merges else most  # only a view of rows can be merged into
         for rows, seen in zip(self.rows.split(most), self.seen.split(most), strict=True):
             yield replace(self, rows=rows, seen=seen)
 
     def rows_of(self, tensor: Tensor) -> Tensor:
-        """A copy of the rows: (M, B * H, b, ...)."""
+        """The rows, a copy if there is more than one block of them: (M, B * H, b, ...)."""
         blocks = self._blocks(tensor)
+        if len(self.rows) == 1:
+            return blocks.narrow(1, int(self.rows), 1).transpose(0, 1)
         return blocks.index_select(1, self.rows.to(tensor.device)).transpose(0, 1)
 
     def keys_of(self, tensor: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ def attend_where(
 ) -> Tensor:
     """New tokens over keys that they may see, (T, S): (B, H, T, Dk) to (B, H, T, Dv).
 
+    `visible` is boolean, or additive.
+
     A masked product is the right tool here: chunks of a continued prompt are short, and most of
     the cache is visible to them.
     """

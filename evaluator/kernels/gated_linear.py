@@ -1,23 +1,23 @@
 """Gated linear attention: a running sum of key-value products that fades by learned factors.
 
 S <- a S + k v^T and output S^T q / sqrt(Dk), with a decay a per token and KV head, given as its
-logarithm. Chunk by chunk; every exponent is a sum of log-decays, hence at most 0 and safe.
+logarithm. Piece by piece; every exponent is a sum of log-decays, hence at most 0 and safe.
 
-Shapes: B batch, H query heads, G KV heads, R = H / G, T tokens, N chunks, C tokens of a chunk,
-Dk and Dv widths of keys and values.
+Shapes: B batch, H query heads, G KV heads, R = H / G, T tokens, C tokens of a piece, Dk and Dv
+widths of keys and values.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from evaluator.kernels.linear import LINEAR_CHUNK, split_chunks
 from evaluator.kernels.mixer import HeadShape
+from evaluator.kernels.scan import Tensors, scan
 from evaluator.kernels.state_cache import StateCache
 
 # Root of the sigmoid that a decay is, so that states last (GLA, arXiv:2312.06635).
@@ -51,42 +51,46 @@ class GatedLinearMixer(nn.Module):
         keys, values, log_decay, cache = seen
         if cache is not None and query.shape[2] == 1:
             out, state = gated_linear_step(query, keys, values, log_decay, cache.kept[0])
-            cache.move(1, state)
-            return F.rms_norm(out, out.shape[-1:], eps=OUTPUT_EPS)
-        out = attend_gated_linear(query, keys, values, log_decay)
+            out = F.rms_norm(out, out.shape[-1:], eps=OUTPUT_EPS)
+        else:
+            before = _nothing(keys, values) if cache is None else cache.kept[0]
+            out, (state,) = scan(_normed_piece, (query, keys, values, log_decay), (before,))
         if cache is not None:
-            out = out + self._from_state(query, log_decay, cache.kept[0])
-            fade = log_decay.sum(-1).exp()[..., None, None]  # (B, G, 1, 1)
-            after = cache.kept[0] * fade + gated_linear_state(keys, values, log_decay)
-            cache.move(query.shape[2], after)
-        return F.rms_norm(out, out.shape[-1:], eps=OUTPUT_EPS)
-
-    def _from_state(self, query: Tensor, log_decay: Tensor, state: Tensor) -> Tensor:
-        """What the tokens before the first of these add: (B, H, T, D)."""
-        groups = state.shape[1]
-        rows = (query * query.shape[-1] ** -0.5).unflatten(1, (groups, -1))  # (B, G, R, T, D)
-        faded = log_decay.cumsum(-1).exp()[:, :, None, :, None]  # (B, G, 1, T, 1)
-        return ((rows * faded) @ state.unsqueeze(2)).flatten(1, 2)
+            cache.move(query.shape[2], state)
+        return out
 
 
 def attend_gated_linear(query: Tensor, keys: Tensor, values: Tensor, log_decay: Tensor) -> Tensor:
     """A whole sequence, log_decay (B, G, T): (B, H, T, Dk) to (B, H, T, Dv), not normalised."""
-    length, share = query.shape[2], query.shape[1] // keys.shape[1]
-    size = min(LINEAR_CHUNK, length)
-    scaled = (query * query.shape[-1] ** -0.5).unflatten(1, (-1, share))  # (B, G, R, T, Dk)
-    queries = split_chunks(scaled, size).transpose(2, 3)  # (B, G, N, R, C, Dk)
-    keys, values = split_chunks(keys, size), split_chunks(values, size)  # (B, G, N, C, D)
-    steps = split_chunks(log_decay.unsqueeze(-1), size).squeeze(-1)  # (B, G, N, C)
-    between = _decay_between(steps).unsqueeze(3)  # (B, G, N, 1, C, C)
-    faded = steps.cumsum(-1)  # (B, G, N, C)
-    scores = (queries.flatten(3, 4) @ keys.transpose(-1, -2)).unflatten(3, (share, size)) * between
-    until_end = (faded[..., -1:] - faded).exp().unsqueeze(-1)  # (B, G, N, C, 1)
-    added = (keys * until_end).transpose(-1, -2) @ values  # (B, G, N, Dk, Dv)
-    states = _states_before(added, faded[..., -1].exp())  # (B, G, N, Dk, Dv)
-    from_start = faded.exp()[:, :, :, None, :, None]  # (B, G, N, 1, C, 1)
-    out = scores.flatten(3, 4) @ values + (queries * from_start).flatten(3, 4) @ states
-    out = out.unflatten(3, (share, size)).transpose(2, 3).flatten(3, 4)  # (B, G, R, N * C, Dv)
-    return out[:, :, :, :length].flatten(1, 2)
+    return scan(_gated_piece, (query, keys, values, log_decay), (_nothing(keys, values),))[0]
+
+
+def _nothing(keys: Tensor, values: Tensor) -> Tensor:
+    """The state before any token: (B, G, Dk, Dv)."""
+    return keys.new_zeros(*keys.shape[:2], keys.shape[3], values.shape[3])
+
+
+def _normed_piece(tokens: Tensors, sums: Tensors) -> tuple[Tensor, Tensors]:
+    """A piece whose rows have their scale taken off, head by head."""
+    out, after = _gated_piece(tokens, sums)
+    return F.rms_norm(out, out.shape[-1:], eps=OUTPUT_EPS), after
+
+
+def _gated_piece(tokens: Tensors, sums: Tensors) -> tuple[Tensor, Tensors]:
+    """Queries, keys, values and decays (B, G, C) that see themselves and what came before."""
+    query, keys, values, log_decay = tokens
+    (state,) = sums
+    scaled = query * query.shape[-1] ** -0.5
+    queries = scaled.unflatten(1, (keys.shape[1], -1))  # (B, G, R, C, Dk)
+    rows = queries.shape[2:4]
+    scores = (queries.flatten(2, 3) @ keys.transpose(-1, -2)).unflatten(2, rows)
+    scores = _Faded.apply(scores, log_decay)  # (B, G, R, C, C)
+    faded = log_decay.cumsum(-1)  # (B, G, C)
+    from_start = faded.exp()[:, :, None, :, None]  # (B, G, 1, C, 1)
+    before = (queries * from_start).flatten(2, 3) @ state  # (B, G, R * C, Dv)
+    out = (scores.flatten(2, 3) @ values + before).unflatten(2, rows)  # (B, G, R, C, Dv)
+    fade = faded[..., -1].exp()[..., None, None]  # (B, G, 1, 1)
+    return out.flatten(1, 2), (state * fade + gated_linear_state(keys, values, log_decay),)
 
 
 def gated_linear_state(keys: Tensor, values: Tensor, log_decay: Tensor) -> Tensor:
@@ -106,23 +110,33 @@ def gated_linear_step(
     return (queries @ state).reshape(*query.shape[:3], -1), state
 
 
-def _decay_between(steps: Tensor) -> Tensor:
-    """Decay from key j to query i of a chunk, 0 where j is later: (..., C) to (..., C, C).
+class _Faded(torch.autograd.Function):
+    """Scores (B, G, R, C, C) times the decay from key j to query i, 0 where j is later.
 
-    In float64, since strong decays before j would take the digits of what lies between.
+    Sums of log_decay (B, G, C) are taken with twice the digits, since strong decays before j would
+    take those of what lies between. Gradients by hand, since autograd's pass over all pairs more
+    often.
     """
-    size = steps.shape[-1]
-    faded = steps.double().cumsum(-1)
-    later = torch.ones(size, size, dtype=torch.bool, device=steps.device).triu(1)
-    between = (faded.unsqueeze(-1) - faded.unsqueeze(-2)).to(steps.dtype)
-    return between.masked_fill(later, -math.inf).exp()
 
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, log_decay: Tensor) -> Tensor:
+        exact = log_decay.double().cumsum(-1)
+        sums = exact.to(log_decay.dtype)  # (B, G, C)
+        rest = (exact - sums).to(log_decay.dtype)
+        between = sums.unsqueeze(-1) - sums.unsqueeze(-2)  # (B, G, C, C)
+        between.add_(rest.unsqueeze(-1)).sub_(rest.unsqueeze(-2))
+        between = between.clamp_(max=0).exp_().tril_().unsqueeze(2)
+        faded = scores * between
+        ctx.save_for_backward(faded, between)
+        return faded
 
-def _states_before(added: Tensor, decay: Tensor) -> Tensor:
-    """The state that each chunk starts with; `decay` (B, G, N) is that of whole chunks."""
-    state = torch.zeros_like(added[:, :, 0])
-    states = []
-    for chunk, fade in zip(added.unbind(2), decay[..., None, None].unbind(2), strict=True):
-        states.append(state)
-        state = state * fade + chunk
-    return torch.stack(states, dim=2)
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A token's decay lies between all keys before it and all queries from it on."""
+        faded, between = ctx.saved_tensors
+        shares = (grads[0] * faded).sum(2)  # (B, G, C, C)
+        of_sums = shares.sum(-1) - shares.sum(-2)  # (B, G, C)
+        return grads[0] * between, of_sums.flip(-1).cumsum(-1).flip(-1)

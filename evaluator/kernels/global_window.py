@@ -11,8 +11,8 @@ from torch import Tensor
 
 from evaluator.kernels.cache import Range
 from evaluator.kernels.dense import attend_dense
+from evaluator.kernels.global_rows import global_rows_parts
 from evaluator.kernels.merge import attend_parts
-from evaluator.kernels.parts import Comb, Part
 from evaluator.kernels.sink_window import attend_sink_window
 from evaluator.kernels.sliding_window import both_sides_parts
 
@@ -61,7 +61,7 @@ def attend_global_window(
     if global_tokens + window >= length:
         return attend_dense(query, keys, values, scale=scale, causal=False)
     parts = [
-        Part(Comb(0, 1, 0, global_tokens), Comb(0, 1, 0, length)),
+        *global_rows_parts(0, global_tokens, length),
         *both_sides_parts(global_tokens, length, window),
     ]
     return attend_parts(query, keys, values, parts, scale=scale)

@@ -1,10 +1,10 @@
-"""Linear attention: chunks see each other through a running sum of key-value products.
+"""Linear attention: pieces see each other through a running sum of key-value products.
 
 With phi(x) = elu(x) + 1, the output at i is sum_j phi(q_i).phi(k_j) v_j / sum_j phi(q_i).phi(k_j).
-Within a chunk that is a small masked product; earlier chunks come in as one state.
+Within a piece that is a small masked product; earlier pieces come in as one state.
 
-Shapes: B batch, H query heads, G KV heads, R = H / G, T tokens, N chunks, C tokens of a chunk,
-Dk and Dv widths of keys and values.
+Shapes: B batch, H query heads, G KV heads, R = H / G, T tokens, C tokens of a piece, Dk and Dv
+widths of keys and values.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from evaluator.kernels.mixer import HeadShape
+from evaluator.kernels.scan import Tensors, scan
 from evaluator.kernels.state_cache import StateCache
-
-# Tokens of a chunk: its own scores and the state then cost about the same for D = 64.
-LINEAR_CHUNK = 64
 
 
 class LinearMixer(nn.Module):
@@ -42,36 +40,26 @@ class LinearMixer(nn.Module):
     def forward(self, query: Tensor, seen: tuple[Tensor, Tensor, StateCache | None]) -> Tensor:
         """(B, H, T, D) over keys and values (B, G, T, D); the state is read, then goes on."""
         keys, values, cache = seen
-        if cache is None or cache.length == 0:
-            out = attend_linear(query, keys, values, causal=self.causal)
-            if cache is not None:
-                cache.move(keys.shape[2], *linear_state(keys, values))
-            return out
+        if cache is None:
+            return attend_linear(query, keys, values, causal=self.causal)
         state, normaliser = cache.kept
         if query.shape[2] == 1:
             out, *after = linear_step(query, keys, values, state, normaliser)
-            cache.move(1, *after)
-            return out
-        queries = positive_features(query).unflatten(1, (keys.shape[1], -1))  # (B, G, R, T, D)
-        sums, weights = _causal_sums(queries, positive_features(keys), values)
-        sums = sums + queries @ state.unsqueeze(2)
-        weights = weights + queries @ normaliser[:, :, None, :, None]
-        added, more = linear_state(keys, values)
-        cache.move(keys.shape[2], state + added, normaliser + more)
-        return _normalised(sums, weights).flatten(1, 2)
+        else:
+            out, after = scan(_causal_piece, (query, keys, values), (state, normaliser))
+        cache.move(keys.shape[2], *after)
+        return out
 
 
 def attend_linear(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool = True) -> Tensor:
     """Linear attention over earlier positions, or all: (B, H, T, Dk) to (B, H, T, Dv)."""
-    groups = keys.shape[1]
-    queries = positive_features(query).unflatten(1, (groups, -1))  # (B, G, R, T, Dk)
-    if not causal:
-        state, normaliser = linear_state(keys, values)
-        out = queries @ state.unsqueeze(2)  # (B, G, R, T, Dv)
-        weights = queries @ normaliser[:, :, None, :, None]  # (B, G, R, T, 1)
-    else:
-        out, weights = _causal_sums(queries, positive_features(keys), values)
-    return _normalised(out, weights).flatten(1, 2)
+    batch, groups, _, width = keys.shape
+    state = keys.new_zeros(batch, groups, width, values.shape[-1])
+    nothing = state, keys.new_zeros(batch, groups, width)
+    if causal:
+        return scan(_causal_piece, (query, keys, values), nothing)[0]
+    _, everything = scan(_summed_piece, (keys, values), nothing)
+    return scan(_read_piece, (query,), everything)[0]
 
 
 def positive_features(tensor: Tensor) -> Tensor:
@@ -96,38 +84,55 @@ def linear_step(
     return out.reshape(*query.shape[:3], -1), state, normaliser
 
 
-def split_chunks(tensor: Tensor, size: int) -> Tensor:
-    """The tokens, dimension -2, in chunks; zeros fill the last: (..., N, C, D)."""
-    missing = -tensor.shape[-2] % size
-    padded = F.pad(tensor, (0, 0, 0, missing)) if missing else tensor
-    return padded.unflatten(-2, (-1, size))
+def _causal_piece(tokens: Tensors, sums: Tensors) -> tuple[Tensor, Tensors]:
+    """Queries, keys and values that see themselves and what came before."""
+    query, keys, values = tokens
+    state, normaliser = sums
+    queries = _Features.apply(query).unflatten(1, (keys.shape[1], -1))  # (B, G, R, C, Dk)
+    keys = _Features.apply(keys)
+    rows = queries.flatten(2, 3)  # (B, G, R * C, Dk)
+    scores = (rows @ keys.transpose(-1, -2)).unflatten(2, queries.shape[2:4])  # (B, G, R, C, C)
+    scores = scores.mul_(torch.ones_like(scores[0, 0, 0]).tril_()).flatten(2, 3)
+    out = scores @ values + rows @ state  # (B, G, R * C, Dv)
+    weights = scores.sum(-1, keepdim=True) + rows @ normaliser.unsqueeze(-1)
+    out = _normalised(out, weights).unflatten(2, queries.shape[2:4])
+    after = state + keys.transpose(-1, -2) @ values, normaliser + keys.sum(2)
+    return out.flatten(1, 2), after
 
 
-def _causal_sums(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Numerator (B, G, R, T, Dv) and denominator (B, G, R, T, 1)."""
-    length = values.shape[2]
-    size = min(LINEAR_CHUNK, length)
-    keys, values = split_chunks(keys, size), split_chunks(values, size)  # (B, G, N, C, D)
-    queries = split_chunks(queries, size).transpose(2, 3)  # (B, G, N, R, C, Dk)
-    share = queries.shape[3]
-    rows = queries.flatten(3, 4)  # (B, G, N, R * C, Dk)
-    scores = rows @ keys.transpose(-1, -2)  # (B, G, N, R * C, C)
-    earlier = torch.ones(size, size, dtype=scores.dtype, device=scores.device).tril()
-    scores = scores * earlier.repeat(share, 1)
-    states = _sums_before(keys.transpose(-1, -2) @ values)  # (B, G, N, Dk, Dv)
-    normalisers = _sums_before(keys.sum(-2)).unsqueeze(-1)  # (B, G, N, Dk, 1)
-    out = scores @ values + rows @ states
-    weights = scores.sum(-1, keepdim=True) + rows @ normalisers
-    joined = (x.unflatten(3, (share, size)).transpose(2, 3).flatten(3, 4) for x in (out, weights))
-    out, weights = (x[:, :, :, :length] for x in joined)
-    return out, weights
+def _summed_piece(tokens: Tensors, sums: Tensors) -> tuple[None, Tensors]:
+    """Keys and values that are summed up, to be read later."""
+    features = _Features.apply(tokens[0])
+    return None, (sums[0] + features.transpose(-1, -2) @ tokens[1], sums[1] + features.sum(2))
 
 
-def _sums_before(chunks: Tensor) -> Tensor:
-    """For each chunk, dimension 2, the sum of all earlier ones."""
-    return chunks.cumsum(2) - chunks
+def _read_piece(tokens: Tensors, sums: Tensors) -> tuple[Tensor, Tensors]:
+    """Queries that all see the same; the sums go on as they are."""
+    state, normaliser = sums
+    queries = _Features.apply(tokens[0]).unflatten(1, (state.shape[1], -1))  # (B, G, R, C, Dk)
+    out = queries @ state.unsqueeze(2)  # (B, G, R, C, Dv)
+    weights = queries @ normaliser[:, :, None, :, None]  # (B, G, R, C, 1)
+    return _normalised(out, weights).flatten(1, 2), sums
+
+
+class _Features(torch.autograd.Function):
+    """`positive_features`, whose slope is min(phi, 1): autograd takes seven operations for that."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        features = positive_features(tensor)
+        ctx.save_for_backward(features)
+        return features
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Tensor
+    ) -> Tensor:
+        (features,) = ctx.saved_tensors
+        return features.clamp(max=1).mul_(grads[0])
 
 
 def _normalised(out: Tensor, weights: Tensor) -> Tensor:
     """The weighted mean; where all weights vanish in floating point, 0 and not 0 / 0."""
-    return out / weights.clamp_min(torch.finfo(out.dtype).tiny)
+    return out * weights.clamp_min(torch.finfo(out.dtype).tiny).reciprocal()

@@ -22,7 +22,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from evaluator.kernels.parts import BACKWARD_BYTES, FORWARD_BYTES
+from evaluator.kernels.parts import BACKWARD_BYTES, FORWARD_BYTES, Part, heads_in_a_row
+from evaluator.kernels.products import (
+    attend_by_products,
+    gradients_by_products,
+    multiplies_faster,
+)
 from evaluator.kernels.widths import equal_widths
 
 # The CPU's fused kernel has no public name; a release that moves it falls back to copies.
@@ -87,13 +92,21 @@ class _FusedParts(torch.autograd.Function):
         parts: Sequence[AnyPart],
         scale: float,
     ) -> Tensor:
-        query, keys, values = query.contiguous(), keys.contiguous(), values.contiguous()
-        out = torch.empty_like(query)
+        in_place = all(isinstance(part, Part) for part in parts)  # others copy, best what is whole
+        whole = heads_in_a_row if in_place else Tensor.contiguous
+        query, keys, values = whole(query), whole(keys), whole(values)
+        out = _empty_output(query) if in_place else torch.empty_like(query)
         exact = torch.float64 if query.dtype == torch.float64 else torch.float32
         lse = query.new_empty(query.shape[:3], dtype=exact)  # (B, H, T)
         alone = not any(part.merges for part in parts)  # then nobody asks what blind rows saw
         room = max(1, FORWARD_BYTES // keys[:, :, 0].nbytes)  # positions at a time
+        multiplied: set[AnyPart] = set()
         for part in parts:
+            if multiplies_faster(part, query) and attend_by_products(
+                part, query, keys, values, out, lse, scale
+            ):
+                multiplied.add(part)
+                continue
             mask = part.mask(query)
             blind = None if mask is None or alone else _blind_rows(mask)
             for group in part.groups(room):
@@ -114,7 +127,7 @@ class _FusedParts(torch.autograd.Function):
                     group.store_rows(out, new)
                     group.store_rows(lse, new_lse)
         ctx.save_for_backward(query, keys, values, out, lse)
-        ctx.parts, ctx.scale = parts, scale
+        ctx.parts, ctx.scale, ctx.multiplied, ctx.whole = parts, scale, multiplied, whole
         return out
 
     @staticmethod
@@ -123,11 +136,16 @@ class _FusedParts(torch.autograd.Function):
         ctx: Any, *grads: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, keys, values, out, lse = ctx.saved_tensors
-        grad_out = grads[0].contiguous()
+        grad_out = ctx.whole(grads[0])
         grad_query = torch.empty_like(query)
         grad_keys, grad_values = torch.zeros_like(keys), torch.zeros_like(values)
         room = max(1, BACKWARD_BYTES // keys[:, :, 0].nbytes)  # positions at a time
         for part in ctx.parts:
+            if part in ctx.multiplied:
+                found = (grad_query, grad_keys, grad_values)
+                inputs = (query, keys, values)
+                gradients_by_products(part, inputs, (out, lse), grad_out, found, ctx.scale)
+                continue
             mask = part.mask(query)
             for group in part.groups(room):
                 share = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
@@ -149,6 +167,14 @@ class _FusedParts(torch.autograd.Function):
                 group.add_keys(grad_keys, share[1])
                 group.add_keys(grad_values, share[2])
         return grad_query, grad_keys, grad_values, None, None
+
+
+def _empty_output(query: Tensor) -> Tensor:
+    """Room for (B, H, T, D): one sequence's lies as the projection behind it wants it."""
+    batch, heads, length, width = query.shape
+    if batch > 1:
+        return query.new_empty(query.shape)
+    return query.new_empty(batch, length, heads, width).transpose(1, 2)
 
 
 def _blind_rows(mask: Tensor) -> Tensor | None:

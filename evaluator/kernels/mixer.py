@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from evaluator.kernels.block_local import BlockLocalKernel
 from evaluator.kernels.cache import Range, TokenCache
 from evaluator.kernels.chunked_scores import alibi_slopes, attend_with_bias
 from evaluator.kernels.decode import attend_cached, attend_scored, attend_where
@@ -82,7 +83,8 @@ class TokenMixer(nn.Module):
         self.kernel, self.shape, self.scale = kernel, shape, scale
         self.kind: str = layer.kind
         self.causal = layer.kind == "causal"
-        sparse = layer.kind != "cross" and not isinstance(kernel, DenseKernel)
+        whole = isinstance(kernel, (DenseKernel, BlockLocalKernel))  # no mask makes these faster
+        sparse = layer.kind != "cross" and not whole
         self.short = ShortMasks(self.visible) if sparse else None
         additive, penalised = layer.score.name == "additive", layer.position.name == "alibi"
         self.direction = nn.Parameter(torch.empty(shape.heads, shape.dim)) if additive else None
@@ -157,7 +159,7 @@ class TokenMixer(nn.Module):
         if self.faster is not None and (out := self.faster(query, keys, values)) is not None:
             return out
         if self.direction is None and self.slopes is None:
-            mask = self.short.mask(query.shape[2], query.device) if self.short else None
+            mask = self.short.mask(query) if self.short else None
             if mask is not None:
                 return attend_where(query, keys, values, mask, self.scale)
             return self.kernel.full(query, keys, values, self.scale, self.causal)

@@ -35,6 +35,8 @@ SHARING_ROWS = 256
 # fast if it compares what is known per row with what is known per key, and does no sums of (C, S).
 Hidden = Callable[[Tensor, Tensor], Tensor]
 
+Head = tuple[int, int]  # its sequence and its number there
+
 
 @dataclass(frozen=True, slots=True)
 class Comb:
@@ -47,17 +49,34 @@ class Comb:
     step: int = 1
 
     def view(self, tensor: Tensor) -> Tensor:
-        """These positions of a contiguous (B, H, T, ...) without a copy: (M, B * H, size, ...)."""
-        batch, heads, length, *rest = tensor.shape
-        width = math.prod(rest)
+        """These positions of a (B, H, T, ...) without a copy: (M, B * H, size, ...).
+
+        Batch and heads must be evenly spaced together: see `heads_in_a_row`.
+        """
+        batch, heads, _, *rest = tensor.shape
+        of_batch, of_head, of_token, *inside = tensor.stride()
         return tensor.as_strided(
             (self.chunks, batch * heads, self.size, *rest),
-            (self.chunk_step * width, length * width, self.step * width, *([1] if rest else [])),
-            self.first * width,
+            (
+                self.chunk_step * of_token,
+                of_batch if heads == 1 else of_head,
+                self.step * of_token,
+                *inside,
+            ),
+            tensor.storage_offset() + self.first * of_token,
+        )
+
+    def view_head(self, tensor: Tensor, at: Head) -> Tensor:
+        """One head's positions of a (B, H, T, ...) without a copy: (M, size, ...)."""
+        of_batch, of_head, of_token, *inside = tensor.stride()
+        return tensor.as_strided(
+            (self.chunks, self.size, *tensor.shape[3:]),
+            (self.chunk_step * of_token, self.step * of_token, *inside),
+            tensor.storage_offset() + at[0] * of_batch + at[1] * of_head + self.first * of_token,
         )
 
     def add_to(self, total: Tensor, part: Tensor) -> None:
-        """Add (M, B * H, size, D) into a contiguous (B, H, T, D), where chunks may overlap.
+        """Add (M, B * H, size, D) into a (B, H, T, D), where chunks may overlap.
 
         Overlapping chunks are added one shift of `chunk_step` items at a time: items of one shift
         belong to different chunks and never coincide, so each shift is one plain addition.
@@ -143,6 +162,17 @@ class Part:
     def key_positions(self, device: torch.device) -> Tensor:
         """Positions of the keys: (M, S)."""
         return self.keys.positions(device)
+
+
+def heads_in_a_row(tensor: Tensor) -> Tensor:
+    """A (B, H, T, D) whose heads of all sequences are evenly spaced; a copy where they are not.
+
+    One sequence's are, also as a projection leaves them.
+    """
+    of_batch, of_head, of_token, inside = tensor.stride()
+    batch, heads, _, width = tensor.shape
+    even = batch == 1 or heads == 1 or of_batch == heads * of_head
+    return tensor if even and inside == 1 and of_token >= width else tensor.contiguous()
 
 
 def even_length(keys: int) -> int:
