@@ -13,14 +13,20 @@ import torch
 from pydantic import ValidationError
 
 from evaluator import Task, TaskConfig
+from evaluator.sources.text import read_text, split_blocks
 from evaluator.tasks import IGNORED, Batch, LanguageModel, LmConfig, Recall, RecallConfig, Tally
-from evaluator.tasks.language_model import read_lm
-from evaluator.tasks.mix import read_data
-from evaluator.tasks.text import read_text, split_blocks
+from evaluator.tasks.language_model import LM, read_lm
+from evaluator.tasks.mix import TaskData, read_data
 
 
 def recall_of(**fields: Any) -> Recall:
     return Recall(RecallConfig.model_validate(fields))
+
+
+def lm_of(config: LmConfig) -> LanguageModel:
+    part = LM.build(config, read_lm(config))
+    assert isinstance(part, LanguageModel)
+    return part
 
 
 def task_of(**parts: dict[str, Any]) -> Task:
@@ -47,7 +53,7 @@ def test_recall_targets_are_the_values_of_the_asked_keys(fields: dict[str, Any])
     part = recall_of(**fields)
     c = part.config
     for batch in (part.train_batch(0, 0), *part.held_out()):
-        for tokens, targets in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True):
+        for tokens, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
             assert len(tokens) == 2 * c.pairs + c.filler + 2 * c.queries
             shown, rest = tokens[: 2 * c.pairs], tokens[2 * c.pairs :]
             values = dict(zip(shown[::2], shown[1::2], strict=True))
@@ -70,25 +76,25 @@ def test_a_recall_batch_is_a_function_of_seed_and_step() -> None:
     batch = part.train_batch(3, 7)
     torch.manual_seed(99)  # the global generator has no say
     again = recall_of().train_batch(3, 7)
-    assert torch.equal(batch.tokens, again.tokens)
+    assert torch.equal(batch.inputs, again.inputs)
     assert torch.equal(batch.targets, again.targets)
     for seed, step in ((3, 8), (4, 7), (7, 3)):
-        assert not torch.equal(batch.tokens, part.train_batch(seed, step).tokens)
+        assert not torch.equal(batch.inputs, part.train_batch(seed, step).inputs)
 
 
 def test_the_held_out_set_is_the_same_each_time_and_as_large_as_asked() -> None:
     part = recall_of(held_out=200)
     first, second = list(part.held_out()), list(part.held_out())
-    assert [len(batch.tokens) for batch in first] == [128, 72]
-    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(first, second, strict=True))
-    assert not torch.equal(first[0].tokens[:64], part.train_batch(0, 0).tokens)
+    assert [len(batch.inputs) for batch in first] == [128, 72]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0].inputs[:64], part.train_batch(0, 0).inputs)
 
 
 def test_recall_values_are_spread_evenly_so_that_chance_is_one_over_their_number() -> None:
     part = recall_of(values=4, held_out=2048)
     answers = torch.cat([batch.targets[batch.targets != IGNORED] for batch in part.held_out()])
     shares = answers.bincount(minlength=12)[8:] / len(answers)
-    assert part.chance == 0.25
+    assert part.levels.chance == 0.25
     assert shares.tolist() == pytest.approx([0.25] * 4, abs=0.025)  # five standard errors
 
 
@@ -200,10 +206,10 @@ def test_just_enough_text_serves(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(bytes(range(70)))
     config = LmConfig(text=str(path), length=6, batch=2)
-    part = LanguageModel(config, *read_lm(config))
+    part = lm_of(config)
     assert len(part.held) == 7
-    assert [tuple(batch.tokens.shape) for batch in part.held_out()] == [(1, 6)]
-    assert part.train_batch(0, 0).tokens.shape == (2, 6)
+    assert [tuple(batch.inputs.shape) for batch in part.held_out()] == [(1, 6)]
+    assert part.train_batch(0, 0).inputs.shape == (2, 6)
 
 
 def test_every_tenth_block_is_held_out_and_no_byte_is_lost() -> None:
@@ -215,15 +221,15 @@ def test_every_tenth_block_is_held_out_and_no_byte_is_lost() -> None:
 
 def test_language_model_targets_are_the_next_bytes_of_the_text(text_file: str) -> None:
     config = LmConfig(text=text_file, length=20, batch=5, held_out=7)
-    part = LanguageModel(config, *read_lm(config))
+    part = lm_of(config)
     train, held = part.train.tobytes(), part.held.tobytes()
     for batch, text in ((part.train_batch(1, 2), train), *((b, held) for b in part.held_out())):
-        for tokens, targets in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True):
+        for tokens, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
             assert targets[:-1] == tokens[1:]
             assert bytes([*tokens, targets[-1]]) in text
-    assert sum(len(batch.tokens) for batch in part.held_out()) == 7
-    assert torch.equal(part.train_batch(1, 2).tokens, part.train_batch(1, 2).tokens)
-    assert not torch.equal(part.train_batch(1, 2).tokens, part.train_batch(1, 3).tokens)
+    assert sum(len(batch.inputs) for batch in part.held_out()) == 7
+    assert torch.equal(part.train_batch(1, 2).inputs, part.train_batch(1, 2).inputs)
+    assert not torch.equal(part.train_batch(1, 2).inputs, part.train_batch(1, 3).inputs)
 
 
 def test_language_model_accuracy_is_the_share_of_the_unigram_entropy_removed() -> None:
@@ -250,7 +256,7 @@ def test_the_parts_of_a_mix_have_disjoint_vocabularies(text_file: str) -> None:
     assert task.vocabulary == 256 + 17
     for index, allowed in ((0, range(256)), (1, range(256, 273))):
         batch = task.shifted(index, task.parts[index].train_batch(0, 0))
-        seen = set(batch.tokens.flatten().tolist()) | set(batch.targets.flatten().tolist())
+        seen = set(batch.inputs.flatten().tolist()) | set(batch.targets.flatten().tolist())
         assert seen - {IGNORED} <= set(allowed)
 
 
@@ -258,7 +264,7 @@ def test_shifting_leaves_uncounted_targets_alone(text_file: str) -> None:
     task = task_of(lm={"text": text_file, "length": 16}, recall={})
     raw = Batch(torch.tensor([[0, 5]]), torch.tensor([[IGNORED, 9]]))
     shifted = task.shifted(1, raw)
-    assert shifted.tokens.tolist() == [[256, 261]]
+    assert shifted.inputs.tolist() == [[256, 261]]
     assert shifted.targets.tolist() == [[IGNORED, 265]]
 
 
@@ -274,14 +280,15 @@ def test_a_lone_part_is_the_whole_task() -> None:
     assert task.shares() == [1.0]
     assert task.vocabulary == 17
     assert task.accuracy({"accuracy_recall": 0.5}) == 0.5
-    assert (task.largest_batch(), task.tokens_per_step()) == ((4, 20), 80)
+    assert (task.largest_batch().inputs.shape, task.tokens_per_step()) == ((4, 20), 80)
 
 
 def test_the_largest_batch_and_the_tokens_of_a_step_count_all_parts(text_file: str) -> None:
     task = task_of(
         lm={"text": text_file, "length": 30, "batch": 3}, recall={"batch": 4, "filler": 4}
     )
-    assert (task.largest_batch(), task.tokens_per_step()) == ((3, 30), 3 * 30 + 4 * 20)
+    assert task.largest_batch().inputs.shape == (3, 30)
+    assert task.tokens_per_step() == 3 * 30 + 4 * 20
 
 
 def test_a_task_without_parts_is_refused() -> None:
@@ -300,11 +307,17 @@ def test_a_task_names_the_columns_that_its_scores_have(text_file: str) -> None:
 def test_workers_that_get_the_data_shipped_have_the_same_task(text_file: str) -> None:
     config = TaskConfig.model_validate({"lm": {"text": text_file, "length": 16}, "recall": {}})
     data = read_data(config)
-    assert sorted(data) == ["lm_held", "lm_train"]
+    assert {part: sorted(arrays) for part, arrays in data.items()} == {
+        "lm": ["held", "train"],
+        "recall": [],
+    }
     Path(text_file).unlink()
     assert len(Task.of(config, data).fingerprint) == 64
     assert Task.of(config, data).fingerprint == Task.of(config, read_copy(data)).fingerprint
 
 
-def read_copy(data: dict[str, Any]) -> dict[str, Any]:
-    return {name: array.copy() for name, array in data.items()}
+def read_copy(data: TaskData) -> TaskData:
+    return {
+        part: {name: array.copy() for name, array in arrays.items()}
+        for part, arrays in data.items()
+    }

@@ -1,75 +1,94 @@
-"""Language modelling on bytes: predict the next one.
+"""Language modelling: predict the next byte of a text, or the next token of a tokenizer.
 
-Shapes: B batch, T tokens.
+Either way the loss is counted in bits per byte of the text.
+
+Shapes: B batch, T tokens, N tokens of a text.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from evaluator.tasks.interface import Batch, Tally, hash_of, step_generator
-from evaluator.tasks.text import Bytes, absolute_source, read_text, split_blocks
+from evaluator.sources.text import split_blocks, unigram_bits
+from evaluator.sources.tokenizer import BYTES, Tokens, absolute_tokenizer, tokenized
+from evaluator.tasks.interface import (
+    Batch,
+    Data,
+    Levels,
+    Tally,
+    TaskType,
+    hash_of,
+    hash_of_data,
+    step_generator,
+)
+from evaluator.tasks.text_config import SOURCE_FIELDS, TextConfig
 
 
-class LmConfig(BaseModel):
+class LmConfig(TextConfig):
     """Next-byte prediction on a built-in text or the user's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: float = Field(default=0.5, gt=0, description="share of the loss and of the accuracy")
-    text: str = Field(
-        default="prose+python", description="prose, python, prose+python, a file or a folder"
+    tokenizer: str = Field(
+        default=BYTES,
+        description="bytes; a tokenizer.json or the folder of one; or bpe:SIZE, byte-pair encoding "
+        "of so many tokens trained on the training text",
     )
-    length: int = Field(default=128, ge=2, description="tokens of a training sequence")
-    batch: int = Field(default=8, ge=1, description="sequences per training step")
-    held_out: int = Field(default=64, ge=1, description="sequences in the held-out set")
 
-    @field_validator("text")
+    @field_validator("tokenizer")
     @classmethod
-    def _exists(cls, text: str, info: ValidationInfo) -> str:
-        """In a file that a person wrote; a worker gets the data, not the path."""
-        return absolute_source(text) if info.context is not None else text
+    def _is_one(cls, tokenizer: str, info: ValidationInfo) -> str:
+        """In a file that a person wrote; a worker gets the tokens, not the path."""
+        return absolute_tokenizer(tokenizer) if info.context is not None else tokenizer
 
 
-def read_lm(config: LmConfig) -> tuple[Bytes, Bytes]:
-    """Training and held-out bytes; ValueError, one sentence, if there is too little text."""
-    train, held = split_blocks(read_text(config.text))
-    for what, data in (("training", train), ("held-out", held)):
-        if len(data) <= config.length:
-            raise ValueError(
-                f"the text {config.text} leaves {len(data)} bytes for the {what} set, but a "
-                f"sequence needs {config.length + 1}; give more text or a shorter length"
-            )
-    return train, held
+def read_lm(config: LmConfig) -> Data:
+    """Training and held-out tokens; ValueError, one sentence, where the text can't serve."""
+    raw = config.read()
+    if config.tokenizer == BYTES:
+        train, held = split_blocks(raw)
+        data: Data = {"train": train, "held": held}
+    else:
+        data = tokenized(absolute_tokenizer(config.tokenizer), raw, config.text)
+    config.check(data, "bytes" if config.tokenizer == BYTES else "tokens")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """Bytes cut into sequences at random for training, side by side for the held-out set."""
+    """Tokens cut into sequences at random for training, side by side for the held-out set."""
 
     config: LmConfig
-    train: Bytes
-    held: Bytes
-    name: str = "lm"
+    train: npt.NDArray[Any]  # (N,) uint8 if bytes
+    held: npt.NDArray[Any]  # (N,)
+    tokens: Tokens | None = None  # None if bytes
+    name: ClassVar[str] = "lm"
 
     @property
-    def weight(self) -> float:
-        return self.config.weight
+    def channels(self) -> int:
+        return 0
 
     @property
     def symbols(self) -> int:
-        return 256
+        return self.tokens.symbols if self.tokens else 256
+
+    @property
+    def levels(self) -> Levels:
+        return Levels("bits_per_byte", self.unigram_bits, 0.0)
 
     @property
     def fingerprint(self) -> str:
-        shape = self.config.model_dump_json(exclude={"weight", "text"})
-        return hash_of("lm/1", shape, self.train.tobytes(), self.held.tobytes())
+        shape = self.config.model_dump_json(exclude={"weight", "tokenizer", *SOURCE_FIELDS})
+        data: Data = {"train": self.train, "held": self.held}
+        if self.tokens:
+            data |= {"sizes": self.tokens.sizes, "tokenizer": self.tokens.json}
+        return hash_of("lm/1", shape, hash_of_data(data))
 
     def train_batch(self, seed: int, step: int) -> Batch:
         generator = step_generator(seed, step, "lm/train")
@@ -78,14 +97,12 @@ class LanguageModel:
         return self._cut(self.train, starts.numpy())
 
     def held_out(self) -> Iterator[Batch]:
-        starts = np.arange(0, len(self.held) - self.config.length, self.config.length)
-        if len(starts) > self.config.held_out:  # spread over the whole held-out text
-            starts = starts[np.linspace(0, len(starts) - 1, self.config.held_out).astype(int)]
+        starts = self._held_starts()
         for first in range(0, len(starts), 16):
             yield self._cut(self.held, starts[first : first + 16])
 
     def scores(self, tally: Tally) -> dict[str, float]:
-        bits = tally.nats / tally.count / math.log(2)
+        bits = tally.nats / tally.count / math.log(2) / self.bytes_per_target
         return {
             "accuracy_lm": max(0.0, 1 - bits / self.unigram_bits),
             "bits_per_byte": bits,
@@ -94,10 +111,40 @@ class LanguageModel:
     @property
     def unigram_bits(self) -> float:
         """Entropy of the held-out bytes' own frequencies: what a model without context needs."""
-        share = np.bincount(self.held, minlength=256) / len(self.held)
-        return float(-(share[share > 0] * np.log2(share[share > 0])).sum())
+        counts = self.tokens.counts if self.tokens else np.bincount(self.held, minlength=256)
+        return unigram_bits(counts)
 
-    def _cut(self, data: Bytes, starts: np.ndarray) -> Batch:
+    @property
+    def bytes_per_target(self) -> float:
+        """Bytes of the text that a token to be predicted in the held-out set stands for."""
+        if self.tokens is None:
+            return 1.0
+        at = self._held_starts()[:, None] + 1 + np.arange(self.config.length)  # (B, T)
+        return float(self.tokens.sizes[at].mean())
+
+    def _held_starts(self) -> npt.NDArray[np.int64]:
+        starts = np.arange(0, len(self.held) - self.config.length, self.config.length)
+        if len(starts) > self.config.held_out:  # spread over the whole held-out text
+            starts = starts[np.linspace(0, len(starts) - 1, self.config.held_out).astype(int)]
+        return starts
+
+    def _cut(self, data: npt.NDArray[Any], starts: npt.NDArray[np.int64]) -> Batch:
         at = starts[:, None] + np.arange(self.config.length + 1)  # (B, T + 1)
         cut = torch.from_numpy(data[at].astype(np.int64))
         return Batch(cut[:, :-1], cut[:, 1:])
+
+    def spelled(self, symbols: Sequence[int]) -> list[str]:
+        if self.tokens:
+            return [self.tokens.spelled(symbol) for symbol in symbols]
+        return [bytes([symbol]).decode("latin-1") for symbol in symbols]
+
+
+LM = TaskType(
+    name="lm",
+    config=LmConfig,
+    read=read_lm,
+    build=lambda config, data: LanguageModel(config, data["train"], data["held"], Tokens.of(data)),
+    kinds=("decoder",),
+    columns=("accuracy_lm", "bits_per_byte"),
+    tells="how well text is modelled; at small budgets it prefers designs that see little",
+)

@@ -6,43 +6,84 @@ prefers designs that see only their neighbourhood, and recall exposes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from evaluator.tasks.interface import IGNORED, Batch, Part, hash_of
-from evaluator.tasks.language_model import LanguageModel, LmConfig, read_lm
-from evaluator.tasks.recall import Recall, RecallConfig
-from evaluator.tasks.text import Bytes
+from evaluator.tasks.classify import ClassifyConfig
+from evaluator.tasks.digits import DigitsConfig
+from evaluator.tasks.induction import InductionConfig
+from evaluator.tasks.interface import (
+    IGNORED,
+    Batch,
+    Data,
+    Foldable,
+    Part,
+    PartConfig,
+    TaskType,
+    hash_of,
+)
+from evaluator.tasks.language_model import LmConfig
+from evaluator.tasks.listops import ListopsConfig
+from evaluator.tasks.masked_lm import MlmConfig
+from evaluator.tasks.own import OwnConfig
+from evaluator.tasks.recall import RecallConfig
+from evaluator.tasks.registry import TASKS
+from evaluator.tasks.selective_copy import CopyingConfig
+from evaluator.tasks.translate import TranslateConfig
+from evaluator.tasks.vowels import VowelsConfig
+from search_space.design import ModelKind
 
 
 class TaskConfig(BaseModel):
-    """The parts of the task; leave one out to train on the other alone."""
+    """The parts of the task; leave out those that it is not to have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    lm: LmConfig | None = Field(default=None, description="language modelling")
+    mlm: MlmConfig | None = Field(default=None, description="masked language modelling")
+    translate: TranslateConfig | None = Field(default=None, description="translation")
     recall: RecallConfig | None = Field(default=None, description="multi-query associative recall")
-    lm: LmConfig | None = Field(default=None, description="language modelling on bytes")
+    copying: CopyingConfig | None = Field(default=None, description="selective copying")
+    induction: InductionConfig | None = Field(default=None, description="induction heads")
+    listops: ListopsConfig | None = Field(default=None, description="nested list operations")
+    classify: ClassifyConfig | None = Field(default=None, description="classes of texts")
+    digits: DigitsConfig | None = Field(default=None, description="classes of images")
+    vowels: VowelsConfig | None = Field(default=None, description="classes of speech or series")
+    own: OwnConfig | None = Field(default=None, description="a task that you wrote")
 
     @model_validator(mode="after")
     def _has_a_part(self) -> TaskConfig:
-        if self.recall is None and self.lm is None:
+        if not any(self.parts()):
             raise ValueError("a task needs at least one part; add `recall: {}` or `lm: {}`")
         return self
 
+    def parts(self) -> Iterator[tuple[TaskType, PartConfig]]:
+        """The types and configurations of the parts, in the order of the vocabulary."""
+        for name, task in TASKS.items():
+            if (config := getattr(self, name)) is not None:
+                yield task, config
+
+    @property
+    def kinds(self) -> tuple[ModelKind, ...]:
+        """Models that can learn all parts."""
+        kinds = [task.kinds_of(part) for task, part in self.parts()]
+        return reduce(lambda a, b: tuple(kind for kind in a if kind in b), kinds)
+
     @property
     def longest(self) -> int:
-        """Tokens of the longest sequence of any part."""
-        return max(part.length for part in (self.recall, self.lm) if part is not None)
+        """Positions of the longest sequence of any part."""
+        return max(config.longest for _, config in self.parts())
 
     def columns(self) -> list[str]:
         """The metrics that scoring a model gives."""
-        lm = ["accuracy_lm", "bits_per_byte"] if self.lm is not None else []
-        recall = ["accuracy_recall", "recall_right"] if self.recall is not None else []
-        return ["accuracy", *lm, *recall]
+        return ["accuracy", *(column for task, _ in self.parts() for column in task.columns)]
 
 
-TaskData = dict[str, Bytes]  # what a task read from outside: plain arrays, to ship to workers
+TaskData = dict[str, Data]  # by part
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +100,21 @@ class Task:
     @classmethod
     def of(cls, config: TaskConfig, data: TaskData) -> Task:
         """The task over data that was read before, the same bytes for every worker."""
-        parts: list[Part] = []
-        if config.lm is not None:
-            parts.append(LanguageModel(config.lm, data["lm_train"], data["lm_held"]))
-        if config.recall is not None:
-            parts.append(Recall(config.recall))
-        return cls(tuple(parts))
+        return cls(tuple(task.build(part, data[task.name]) for task, part in config.parts()))
 
     @property
     def vocabulary(self) -> int:
-        """Tokens of all parts; language modelling comes first, so that byte b is token b."""
+        """Symbols of all parts; language modelling comes first, so that byte b is token b."""
         return sum(part.symbols for part in self.parts)
+
+    def spelled(self) -> list[str]:
+        """Every symbol of the vocabulary as a person reads it."""
+        return [text for part in self.parts for text in part.spelled(range(part.symbols))]
+
+    @property
+    def channels(self) -> int:
+        """Features of a position, 0 where all parts read symbols."""
+        return max(part.channels for part in self.parts)
 
     @property
     def fingerprint(self) -> str:
@@ -78,24 +123,38 @@ class Task:
 
     def shares(self) -> list[float]:
         """Each part's weight over their sum."""
-        total = sum(part.weight for part in self.parts)
-        return [part.weight / total for part in self.parts]
+        total = sum(part.config.weight for part in self.parts)
+        return [part.config.weight / total for part in self.parts]
+
+    def offset(self, index: int) -> int:
+        """The first symbol of part `index` in the shared vocabulary."""
+        return sum(part.symbols for part in self.parts[:index])
 
     def shifted(self, index: int, batch: Batch) -> Batch:
         """A batch of part `index` in the shared vocabulary."""
-        offset = sum(part.symbols for part in self.parts[:index])
-        counts = batch.targets != IGNORED
-        return Batch(batch.tokens + offset, batch.targets + offset * counts)
+        offset = self.offset(index)
+        features = batch.inputs.is_floating_point()
+        missing = self.channels - batch.inputs.shape[-1]  # other parts may have more features
+        return Batch(
+            F.pad(batch.inputs, (0, missing)) if features else batch.inputs + offset,
+            batch.targets + offset * (batch.targets != IGNORED),
+            None if batch.source is None else batch.source + offset,
+        )
+
+    def fold(self, index: int, folds: int) -> Task:
+        """The task with another share of each part's few items held out; itself for one fold."""
+        if folds == 1:
+            return self
+        return Task(tuple(foldable(part).fold(index, folds) for part in self.parts))
 
     def tokens_per_step(self) -> int:
-        """Training tokens of one step, all parts together."""
-        return sum(part.train_batch(0, 0).tokens.numel() for part in self.parts)
+        """Positions that one step trains on, all parts together."""
+        return sum(positions(part.train_batch(0, 0)) for part in self.parts)
 
-    def largest_batch(self) -> tuple[int, int]:
-        """Batch and tokens of the part whose training batch is the largest."""
-        shapes = [tuple(part.train_batch(0, 0).tokens.shape) for part in self.parts]
-        batch, tokens = max(shapes, key=lambda shape: shape[0] * shape[1])
-        return batch, tokens
+    def largest_batch(self) -> Batch:
+        """The training batch of the part whose is the largest."""
+        batches = [self.shifted(i, part.train_batch(0, 0)) for i, part in enumerate(self.parts)]
+        return max(batches, key=positions)
 
     def accuracy(self, metrics: dict[str, float]) -> float:
         """The weighted mean of the parts' accuracies."""
@@ -103,9 +162,21 @@ class Task:
         return sum(share * metrics[f"accuracy_{part.name}"] for share, part in pairs)
 
 
+def foldable(part: Part) -> Foldable:
+    """The part, if its items can be split in several ways; ValueError otherwise."""
+    if not isinstance(part, Foldable):
+        raise ValueError(
+            f"`training.folds` is for tasks of few stored items, but {part.name} draws what it "
+            "needs; leave folds out and use several seeds"
+        )
+    return part
+
+
+def positions(batch: Batch) -> int:
+    """Positions that a model reads in a batch."""
+    return batch.targets.numel() + (0 if batch.source is None else batch.source.numel())
+
+
 def read_data(config: TaskConfig) -> TaskData:
     """Everything the parts read from outside; ValueError, one sentence, where it can't serve."""
-    if config.lm is None:
-        return {}
-    train, held = read_lm(config.lm)
-    return {"lm_train": train, "lm_held": held}
+    return {task.name: task.read(part) for task, part in config.parts()}

@@ -9,27 +9,36 @@ Shapes: B batch, T tokens, P pairs, Q queries, F filler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from evaluator.tasks.interface import IGNORED, Batch, Tally, hash_of, step_generator
+from evaluator.tasks.interface import (
+    IGNORED,
+    Batch,
+    Levels,
+    PartConfig,
+    Tally,
+    TaskType,
+    above_chance,
+    hash_of,
+    reads_nothing,
+    step_generator,
+)
 
 
-class RecallConfig(BaseModel):
+class RecallConfig(PartConfig):
     """Multi-query associative recall, made on the fly."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    weight: float = Field(default=0.5, gt=0, description="share of the loss and of the accuracy")
     pairs: int = Field(default=4, ge=1, le=512, description="key-value pairs to remember")
     queries: int = Field(default=4, ge=1, le=512, description="keys asked for at the end")
     filler: int = Field(default=8, ge=0, le=8192, description="tokens between pairs and queries")
     keys: int = Field(default=8, ge=2, le=4096, description="distinct keys")
     values: int = Field(default=8, ge=2, le=4096, description="distinct values")
-    batch: int = Field(default=64, ge=1, description="sequences per training step")
+    batch: int = Field(default=64, ge=1, description="sequences of a training step")
     held_out: int = Field(default=512, ge=16, description="sequences in the held-out set")
 
     @model_validator(mode="after")
@@ -47,8 +56,7 @@ class RecallConfig(BaseModel):
         return self
 
     @property
-    def length(self) -> int:
-        """Tokens of a sequence."""
+    def longest(self) -> int:
         return 2 * self.pairs + self.filler + 2 * self.queries
 
 
@@ -57,11 +65,11 @@ class Recall:
     """Token ids: keys from 0, then values, then one filler."""
 
     config: RecallConfig
-    name: str = "recall"
+    name: ClassVar[str] = "recall"
 
     @property
-    def weight(self) -> float:
-        return self.config.weight
+    def channels(self) -> int:
+        return 0
 
     @property
     def symbols(self) -> int:
@@ -72,8 +80,8 @@ class Recall:
         return hash_of("recall/1", self.config.model_dump_json(exclude={"weight"}))
 
     @property
-    def chance(self) -> float:
-        return 1 / self.config.values
+    def levels(self) -> Levels:
+        return Levels("recall_right", 1 / self.config.values, 1.0)
 
     def train_batch(self, seed: int, step: int) -> Batch:
         return self._draw(self.config.batch, step_generator(seed, step, "recall/train"))
@@ -88,7 +96,7 @@ class Recall:
     def scores(self, tally: Tally) -> dict[str, float]:
         right = tally.correct / tally.count
         return {
-            "accuracy_recall": max(0.0, (right - self.chance) / (1 - self.chance)),
+            "accuracy_recall": above_chance(right, self.levels.chance),
             "recall_right": right,
         }
 
@@ -105,3 +113,19 @@ class Recall:
         # A query's key predicts its value; the answer itself stays in view of later queries.
         targets[:, 2 * c.pairs + c.filler :: 2] = values.gather(1, asked)
         return Batch(tokens, targets)
+
+    def spelled(self, symbols: Sequence[int]) -> list[str]:
+        c = self.config
+        names = [f"k{n}" for n in range(c.keys)] + [f"v{n}" for n in range(c.values)] + ["."]
+        return [names[symbol] for symbol in symbols]
+
+
+RECALL = TaskType(
+    name="recall",
+    config=RecallConfig,
+    read=reads_nothing,
+    build=lambda config, data: Recall(config),
+    kinds=("decoder",),
+    columns=("accuracy_recall", "recall_right"),
+    tells="designs that can look a fact up anywhere in the sequence from those that can't",
+)

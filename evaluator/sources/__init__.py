@@ -1,0 +1,1 @@
+"""Where the data of tasks comes from: texts, tables, catalogues, images, series."""
