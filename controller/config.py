@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -12,19 +13,24 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from controller.config_problems import run_problems
+from controller.parents import StartConfig
 from controller.strategies import STRATEGIES
 from evaluator.costs import GridConfig
 from evaluator.evaluate import EvaluationConfig, Limit
 from evaluator.tasks import TaskConfig
-from evaluator.training import TrainingConfig
+from evaluator.training_config import TrainingConfig
 from results import parse_objectives
 from search_space import (
     DEFAULT_PRESETS,
     PRESETS,
     ConfigError,
+    Design,
+    DesignError,
+    Document,
     SpaceConfig,
     apply_override,
     load_yaml,
@@ -51,6 +57,9 @@ class SearchConfig(BaseModel):
     random_share: float = Field(
         default=0.2, ge=0, le=1, description="share of random designs among the proposals"
     )
+    designs: tuple[dict[str, Any], ...] = Field(
+        default=(), description="designs of your own, trained first, as `attnas show --json` prints"
+    )
     presets: tuple[str, ...] = Field(
         default=DEFAULT_PRESETS, description="hand-designed baselines, trained first"
     )
@@ -58,7 +67,10 @@ class SearchConfig(BaseModel):
         default=4, ge=0, description="last trials: designs of the front under a fresh seed"
     )
     preset_seeds: int = Field(
-        default=2, ge=1, le=20, description="trainings of each preset; two or more show the noise"
+        default=2,
+        ge=1,
+        le=20,
+        description="trainings of each preset and of each of `designs`; several show the noise",
     )
 
     @field_validator("strategy")
@@ -67,6 +79,19 @@ class SearchConfig(BaseModel):
         if name not in STRATEGIES:
             raise located_error([((), _unknown("strategy", name, list(STRATEGIES)))])
         return name
+
+    @field_validator("designs")
+    @classmethod
+    def _legal_designs(cls, given: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        wrong: list[tuple[tuple[int, ...], str]] = []
+        for index, design in enumerate(given):
+            try:
+                Design.from_json(json.dumps(design))
+            except DesignError as error:
+                wrong.append(((index,), str(error)))
+        if wrong:
+            raise located_error(wrong)
+        return given
 
     @field_validator("presets")
     @classmethod
@@ -100,6 +125,9 @@ class RunConfig(BaseModel):
     space: SpaceConfig
     task: TaskConfig = Field(default=TaskConfig.model_validate(DEFAULT_TASK))
     training: TrainingConfig = TrainingConfig()
+    start: StartConfig | None = Field(
+        default=None, description="weights to start from; fresh ones if left out"
+    )
     measuring: GridConfig = GridConfig()
     limits: dict[str, Limit] = Field(default={}, description="bounds checked before training")
     objectives: dict[str, Literal["min", "max"]] = Field(
@@ -111,12 +139,23 @@ class RunConfig(BaseModel):
     engine: EngineConfig = EngineConfig()
     threads: int = Field(default=1, ge=1, le=256, description="threads of one worker")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _encoders_keep_no_cache(cls, given: Any) -> Any:
+        """Without objectives of its own, a search of encoders compares weights, not caches."""
+        space = given.get("space") if isinstance(given, dict) else None
+        if not isinstance(space, dict) or space.get("kind") != "encoder" or "objectives" in given:
+            return given
+        chosen = {"accuracy": "max", "prefill_2048_ratio": "min", "parameters": "min"}
+        return given | {"objectives": chosen}
+
     @field_validator("limits", "objectives")
     @classmethod
     def _known_columns(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """Columns that the grid and the task give; timed ones are not judged on a faulty grid."""
         measuring, task = info.data.get("measuring"), info.data.get("task")
-        before = (measuring or GridConfig()).columns()
+        space = info.data.get("space")
+        before = (measuring or GridConfig()).columns(space.kind if space else "decoder")
         every_task = TaskConfig.model_validate(DEFAULT_TASK)
         after = (task or every_task).columns() if info.field_name == "objectives" else []
         judged = {name for name in given if measuring or not name.startswith(TIMED)}
@@ -162,6 +201,11 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     document = load_yaml(path)
     for override in overrides or []:
         document = apply_override(document, override)
+    return config_of(document)
+
+
+def config_of(document: Document) -> RunConfig:
+    """The configuration that a document holds; ConfigError with every mistake and its line."""
     config = validate(RunConfig, document)
     problems = list(run_problems(config))
     if problems:

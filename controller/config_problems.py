@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from pydantic import BaseModel
 
 from evaluator.settings import settable
-from search_space import PRESETS, ConfigError, Document, Space, validate
+from evaluator.tasks import TASKS
+from search_space import PRESETS, ConfigError, Design, Document, Space, validate
 from search_space.axes import size_axes
 from search_space.axis_config import written_values
 from search_space.strict_yaml import Location, dotted
-from search_space.validation import closest
+from search_space.validation import closest, or_list
 
 if TYPE_CHECKING:
     from controller.config import RunConfig
@@ -20,17 +22,36 @@ if TYPE_CHECKING:
 
 def run_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
     """Everything that makes the parts unfit for one another."""
-    if config.space.kind != "decoder":
-        message = (
-            f"the tasks train decoders, but the space is of kind {config.space.kind}; such a "
-            "space can be validated, counted and sampled"
-        )
-        yield ("space", "kind"), message
-        return
+    yield from _kind_problems(config)
     yield from _context_problems(config)
     if "presets" in config.search.model_fields_set:
         yield from _preset_problems(config)
+    yield from _design_problems(config)
     yield from _setting_problems(config)
+
+
+def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
+    """Every part of the task must suit the kind of model that the space is of."""
+    kind = config.space.kind
+    for task, part in config.task.parts():
+        kinds = task.kinds_of(part)
+        if kind not in kinds:
+            others = [name for name, other in TASKS.items() if kind in other.kinds]
+            message = (
+                f"the task {task.name} is for models of kind {' or '.join(kinds)}, but the space "
+                f"is of kind {kind}; change `space.kind`, or take {or_list(others)}"
+            )
+            yield ("task", task.name), message
+    if config.training.folds > 1:
+        for task, _ in config.task.parts():
+            if not task.folds:
+                message = (
+                    f"cross-validation is for tasks of few stored items, but {task.name} draws "
+                    "what it needs; leave `folds` out and use several seeds"
+                )
+                yield ("training", "folds"), message
+    if kind == "encoder" and "decode" in config.measuring.model_fields_set:
+        yield ("measuring", "decode"), "an encoder generates nothing; leave `decode` out"
 
 
 def _context_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
@@ -41,8 +62,9 @@ def _context_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
         if axis.name == "context"
         for value in axis.values
     ]
+    measured = max(length for _, length in config.measuring.cells(config.space.kind))
     for part, what, length, fix in (
-        ("measuring", "measuring at", config.measuring.longest, "measure at shorter lengths"),
+        ("measuring", "measuring at", measured, "measure at shorter lengths"),
         ("task", "training on sequences of", config.task.longest, "make them shorter"),
     ):
         if length > min(contexts):
@@ -59,8 +81,21 @@ def _preset_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
     for index, name in enumerate(config.search.presets):
         if name not in presets:
             kinds = " and ".join(PRESETS[name].kinds)
-            message = f"the preset {name} is made for {kinds} models, but the space's are decoders"
+            own = config.space.kind
+            message = f"the preset {name} is made for {kinds} models, but the space's are {own}s"
             yield ("search", "presets", index), f"{message}; leave it out"
+
+
+def _design_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
+    """The user's own designs must be of the space's kind and take in what is measured."""
+    for index, given in enumerate(config.search.designs):
+        design = Design.from_json(json.dumps(given))
+        place = ("search", "designs", index)
+        if design.kind != config.space.kind:
+            yield place, f"this design is of kind {design.kind}, but the space {config.space.kind}"
+        longest = max(config.task.longest, *(n for _, n in config.measuring.cells(design.kind)))
+        if longest > design.context:
+            yield place, f"this design's context is {design.context}, but {longest} is needed"
 
 
 def _setting_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
@@ -99,7 +134,9 @@ def _no_setting(config: RunConfig, name: str, known: list[str]) -> str:
 
 def _illegal(part: BaseModel, field: str, value: Any) -> str | None:
     """What is wrong with a value of one field, None where nothing is."""
-    if isinstance(value, str) and type(part).model_fields[field].annotation is not str:
+    annotation = type(part).model_fields[field].annotation
+    takes_text = annotation is str or get_origin(annotation) is Literal
+    if isinstance(value, str) and not takes_text:
         return f"`{field}` must be a number, but got the text {value!r}"
     try:
         validate(type(part), Document({**part.model_dump(), field: value}))

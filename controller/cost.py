@@ -10,9 +10,9 @@ import torch
 
 from controller.config import RunConfig
 from controller.run import read_task
-from evaluator import CausalLM, Task
+from evaluator import Task, model_of
 from evaluator.settings import with_settings
-from evaluator.training import TrainingConfig, train
+from evaluator.training import train
 from search_space import Space
 
 STEPS = 4  # timed after as many to warm up
@@ -58,14 +58,15 @@ def estimated_cost(config: RunConfig, space: Space) -> Cost:
         if name == "training.steps" or name.endswith(".batch")
     }
     training, task = with_settings(config.training, task, sizes)
-    model = CausalLM(space.presets()["mha"], task.vocabulary)
-    few = TrainingConfig(steps=STEPS)
+    model = model_of(space.presets()["mha"], task.vocabulary, task.channels)
+    few = training.model_copy(update={"steps": STEPS, "tokens": None, "checkpoint_every": None})
     train(model, task, few, seed=0)
     started = time.perf_counter()
     train(model, task, few, seed=0)
     step_s = (time.perf_counter() - started) / STEPS
+    steps = training.steps_over(task.tokens_per_step())
     return Cost(
-        trial_s=BESIDE_TRAINING * step_s * training.steps,
+        trial_s=BESIDE_TRAINING * step_s * steps * training.folds,
         trials=config.search.trials,
         workers=config.workers,
         limit_minutes=config.search.minutes,

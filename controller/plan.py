@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from controller.candidates import Candidate
 from controller.config import RunConfig
-from search_space import Space
+from search_space import Design, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def planned(space: Space, config: RunConfig) -> Plan:
 
 
 def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, str, int]]:
-    """Presets under each seed, with origin; a preset equal to an earlier one is left out.
+    """The user's designs and presets under each seed, with origin; each function once.
 
     Baselines are trained as the configuration says. Where that is one of the combinations that the
     space has, they carry it as their settings, so that a proposal of the same is the same.
@@ -57,6 +58,9 @@ def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, 
     offered = all(value in space.settings[name] for name, value in own.items())
     settings = tuple(sorted(own.items())) if offered else ()
     candidates: dict[str, tuple[Candidate, str]] = {}
+    for given in config.search.designs:
+        candidate = Candidate(Design.from_json(json.dumps(given)), settings)
+        candidates.setdefault(candidate.key, (candidate, "given"))
     presets = space.presets()
     for name in config.search.presets:
         if name not in presets:  # a default one that models of this kind don't have

@@ -3,9 +3,9 @@
 from evaluator.costs import GridConfig
 from evaluator.evaluate import EvaluationConfig, Evaluator, Measurement
 from evaluator.latency import PairedLatency, RepeatConfig, measure_pair
-from evaluator.model import CausalLM
+from evaluator.model import CausalLM, model_of
 from evaluator.tasks import Task, TaskConfig
-from evaluator.training import TrainingConfig
+from evaluator.training_config import TrainingConfig
 
 __all__ = [
     "CausalLM",
@@ -19,4 +19,5 @@ __all__ = [
     "TaskConfig",
     "TrainingConfig",
     "measure_pair",
+    "model_of",
 ]

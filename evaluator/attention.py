@@ -22,6 +22,11 @@ from evaluator.rotary import Turns, rotate, rotate_back, turned_by
 NORM_EPS = 1e-5
 
 
+def exactly(norm: nn.RMSNorm, x: Tensor) -> Tensor:
+    """Normalised in the norm's own precision, whatever autocast made of what it is given."""
+    return norm(x.to(norm.weight.dtype))
+
+
 def mixer_of(pattern: Any, shape: HeadShape, layer: Any, scale: float) -> Any:
     """The mixer for heads of a layer that attend in this pattern."""
     kernel = KERNELS[pattern.name]
@@ -105,7 +110,7 @@ class Attention(nn.Module):
         `source` (B, S, E) is what cross attention looks at; `lent` is what the anchor attended to.
         """
         query = self._heads(self.q_proj(x), self.heads)  # (B, H, T, D)
-        query = self.q_norm(query) if self.normalised else query
+        query = exactly(self.q_norm, query) if self.normalised else query
         turn = turns[self.turned_by] if self.turned_by else None
         query = rotate(query, turn) if turn else query
         seen = lent if lent is not None else self._taken_in(x, source, turns, cache)
@@ -128,7 +133,7 @@ class Attention(nn.Module):
         looked_at = source if self.cross else x
         assert looked_at is not None, "cross attention needs a source"
         keys = self._heads(self.k_proj(looked_at), self.kv_heads)  # (B, G, T, D)
-        keys = self.k_norm(keys) if self.normalised else keys
+        keys = exactly(self.k_norm, keys) if self.normalised else keys
         keys = rotate(keys, turns[self.turned_by]) if self.turned_by else keys
         own_keys = by_pattern(keys, self.kv_counts)
         own_values = own_keys  # the very same tensors, which is how they are told

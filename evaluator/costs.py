@@ -12,17 +12,25 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from evaluator.latency import RepeatConfig, measure_pair
-from evaluator.model import CausalLM
+from evaluator.model import AnyModel, CausalLM, MaskedLM, Seq2SeqLM
 from evaluator.peak_bytes import peak_bytes
+from evaluator.tasks.interface import Batch
+from evaluator.training import answers
 from search_space import Design, counts
+from search_space.design import ModelKind
 
 Length = Annotated[int, Field(ge=2, le=1 << 20)]
 
 
 class GridConfig(BaseModel):
-    """Where latency and memory are measured: at the lengths that will be deployed."""
+    """Where latency and memory are measured: at the lengths that will be deployed.
+
+    Prefill is a decoder's prompt, an encoder's whole sequence, or an encoder-decoder's source and
+    its first token. Decoding is one token; behind a source as long as the context, if there is one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,12 +48,17 @@ class GridConfig(BaseModel):
         """The longest length or context of the grid."""
         return max(*self.prefill, *self.decode)
 
-    def columns(self) -> list[str]:
-        """Every metric that `measure_costs` gives."""
-        cells = [f"prefill_{n}" for n in self.prefill] + [f"decode_{n}" for n in self.decode]
+    def cells(self, kind: ModelKind) -> list[tuple[str, int]]:
+        """What is timed, and at how many tokens; an encoder generates nothing."""
+        contexts = () if kind == "encoder" else self.decode
+        return [("prefill", n) for n in self.prefill] + [("decode", n) for n in contexts]
+
+    def columns(self, kind: ModelKind = "decoder") -> list[str]:
+        """Every metric that is known of a design before it is trained."""
+        cells = [f"{phase}_{n}" for phase, n in self.cells(kind)]
         timed = [f"{cell}_{what}" for cell in cells for what in ("ratio", "ms")]
         bounds = [f"{cell}_ratio_{bound}" for cell in cells for bound in ("low", "high")]
-        return [*timed, *bounds, *COUNTED]
+        return [*timed, *bounds, *counted_columns(kind)]
 
 
 COUNTED = (
@@ -56,6 +69,12 @@ COUNTED = (
     "peak_prefill_bytes",
     "peak_train_bytes",
 )
+DECODING = ("kv_cache_bytes", "decode_flops")
+
+
+def counted_columns(kind: ModelKind) -> list[str]:
+    """The counts and peaks that say something of models of a kind."""
+    return [name for name in COUNTED if kind != "encoder" or name not in DECODING]
 
 
 @dataclass(slots=True)
@@ -66,49 +85,47 @@ class Costs:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def counted_costs(design: Design, vocabulary: int, grid: GridConfig) -> dict[str, float]:
+def counted_costs(
+    design: Design, vocabulary: int, grid: GridConfig, channels: int = 0
+) -> dict[str, float]:
     """The exact counts, in float32 and at the grid's longest length; no model is built."""
-    longest = grid.longest
-    return {
-        "parameters": counts.parameters(design, vocabulary),
+    longest = max(length for _, length in grid.cells(design.kind))
+    found = {
+        "parameters": counts.parameters(design, vocabulary, channels),
         "kv_cache_bytes": counts.kv_cache_bytes(design, longest, "float32", grid.batch),
         "prefill_flops": counts.prefill_flops(design, max(grid.prefill), vocabulary),
         "decode_flops": counts.decode_flops(design, max(grid.decode), vocabulary),
     }
+    return {name: found[name] for name in counted_columns(design.kind) if name in found}
 
 
-def memory_costs(
-    model: CausalLM, grid: GridConfig, train_shape: tuple[int, int]
-) -> dict[str, float]:
-    """Peak bytes of one prefill and one training step (`train_shape` is batch and tokens)."""
-    tokens = torch.zeros(grid.batch, max(grid.prefill), dtype=torch.long)
-    caches = model.new_caches(grid.batch, max(grid.prefill))
-    stored = caches.tensors()
-    sequences = torch.zeros(train_shape, dtype=torch.long)
-
-    def prefill() -> None:
-        with torch.no_grad():
-            model(tokens, caches, last_only=True)
+def memory_costs(model: AnyModel, grid: GridConfig, batch: Batch) -> dict[str, float]:
+    """Peak bytes of one prefill, and of one training step over a batch."""
+    work, held = prefill_work(model, grid.batch, max(grid.prefill))
 
     def train_step() -> None:
-        F.cross_entropy(model(sequences).flatten(0, 1), sequences.flatten()).backward()
+        logits, targets = answers(model, batch)
+        F.cross_entropy(logits, targets).backward()
         model.zero_grad(set_to_none=True)
 
     weights = list(model.parameters())
+    given = [tensor for tensor in batch if tensor is not None]
     return {
-        "peak_prefill_bytes": peak_bytes(prefill, [*weights, *stored, tokens]),
-        "peak_train_bytes": peak_bytes(train_step, [*weights, sequences]),
+        "peak_prefill_bytes": peak_bytes(work, [*weights, *held]),
+        "peak_train_bytes": peak_bytes(train_step, [*weights, *given]),
     }
 
 
-def latency_costs(model: CausalLM, reference: CausalLM, grid: GridConfig) -> Costs:
+def latency_costs(model: AnyModel, reference: AnyModel, grid: GridConfig) -> Costs:
     """Every cell of the grid, candidate and reference alternating."""
     found = Costs()
-    cells = [(f"prefill_{n}", prefill_work, n) for n in grid.prefill]
-    cells += [(f"decode_{n}", decode_work, n) for n in grid.decode]
-    for cell, work, length in cells:
+    works = {"prefill": prefill_work, "decode": decode_work}
+    for phase, length in grid.cells(model.kind):
+        cell, work = f"{phase}_{length}", works[phase]
         timed = measure_pair(
-            work(model, grid.batch, length), work(reference, grid.batch, length), grid.repeat
+            work(model, grid.batch, length)[0],
+            work(reference, grid.batch, length)[0],
+            grid.repeat,
         )
         found.metrics |= {
             f"{cell}_ratio": timed.ratio,
@@ -123,31 +140,60 @@ def latency_costs(model: CausalLM, reference: CausalLM, grid: GridConfig) -> Cos
     return found
 
 
-def prefill_work(model: CausalLM, batch: int, length: int) -> Callable[[], object]:
-    """A prompt of `length` tokens into empty caches, logits of the last position."""
+Work = tuple[Callable[[], object], list[Tensor]]  # what to time, and the tensors it is given
+
+
+def prefill_work(model: AnyModel, batch: int, length: int) -> Work:
+    """A sequence of `length` tokens, logits of its last position where one is generated from."""
     model.eval()
     tokens = torch.zeros(batch, length, dtype=torch.long)
-    caches = model.new_caches(batch, length)
+    if isinstance(model, MaskedLM):
+        return without_gradients(lambda: model(tokens)), [tokens]
+    if isinstance(model, CausalLM):
+        caches = model.new_caches(batch, length)
 
-    def work() -> None:
-        caches.rewind(0)
-        with torch.no_grad():
+        def prompt() -> None:
+            caches.rewind(0)
             model(tokens, caches, last_only=True)
 
-    return work
+        return without_gradients(prompt), [tokens, *caches.tensors()]
+    begin = tokens[:, :1]
+
+    def source() -> None:
+        model(tokens, begin, model.new_caches(batch, 1, length))
+
+    return without_gradients(source), [tokens]
 
 
-def decode_work(model: CausalLM, batch: int, context: int) -> Callable[[], object]:
+def decode_work(model: AnyModel, batch: int, context: int) -> Work:
     """The token at position `context - 1`, everything before it cached."""
+    assert not isinstance(model, MaskedLM), "an encoder generates nothing"
     model.eval()
     token = torch.zeros(batch, 1, dtype=torch.long)
-    caches = model.new_caches(batch, context)
+    if isinstance(model, Seq2SeqLM):
+        caches = model.new_caches(batch, context, context)
+        with torch.no_grad():
+            model(torch.zeros(batch, context, dtype=torch.long), token, caches)  # fills the source
+    else:
+        caches = model.new_caches(batch, context)
     for tensor in caches.tensors():
         tensor.normal_()
 
-    def work() -> None:
+    def step() -> None:
         caches.rewind(context - 1)
-        with torch.no_grad():
+        if isinstance(model, Seq2SeqLM):
+            model(None, token, caches)
+        else:
             model(token, caches)
 
-    return work
+    return without_gradients(step), [token, *caches.tensors()]
+
+
+def without_gradients(work: Callable[[], object]) -> Callable[[], None]:
+    """The same work, of which autograd keeps nothing."""
+
+    def quietly() -> None:
+        with torch.no_grad():
+            work()
+
+    return quietly

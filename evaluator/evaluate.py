@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from evaluator.checkpoint import SavedTraining
 from evaluator.costs import GridConfig, counted_costs, latency_costs, memory_costs
 from evaluator.device_lock import DeviceLock
 from evaluator.fast_matmul import fast_fp32
-from evaluator.model import CausalLM
+from evaluator.model import AnyModel, model_of
+from evaluator.scoring import score
 from evaluator.settings import with_settings
+from evaluator.start import Start
 from evaluator.tasks import Task
-from evaluator.training import TrainingConfig, score, train
+from evaluator.training import pieces_of, train
+from evaluator.training_config import TrainingConfig
 from search_space import Design
 from search_space.axis_config import Value
 
@@ -63,6 +69,7 @@ class Measurement:
     metrics: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     curve: list[tuple[int, float]] = field(default_factory=list)
+    gradients: list[list[float]] = field(default_factory=list)  # as the curve's points, per block
     provenance: dict[str, str | int] = field(default_factory=dict)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -74,21 +81,27 @@ class Evaluator:
     config: EvaluationConfig
     task: Task
     reference: Design
+    start: Start | None = None
     device: str = "cpu"
-    _reference_model: CausalLM | None = None
+    _reference_model: AnyModel | None = None
     _lock: DeviceLock | None = None
 
     def evaluate(
-        self, design: Design, seed: int, settings: Mapping[str, Value] | None = None
+        self,
+        design: Design,
+        seed: int,
+        settings: Mapping[str, Value] | None = None,
+        checkpoint: Path | None = None,
     ) -> Measurement:
         """The whole life of a trial. Every failure is a result with its reason.
 
-        Settings hold for this trial alone; without them the run's own configuration does.
+        Settings hold for this trial alone; without them the run's own configuration does. If the
+        file `checkpoint` holds this very trial's training so far, it goes on from there.
         """
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
         try:
-            return self._evaluate(design, seed, settings or {}, found)
+            return self._evaluate(design, seed, settings or {}, found, checkpoint)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -100,15 +113,16 @@ class Evaluator:
         seed: int,
         settings: Mapping[str, Value],
         found: Measurement,
+        checkpoint: Path | None,
     ) -> Measurement:
         lock, config = self._shared_lock(), self.config
         training, task = with_settings(config.training, self.task, settings)
-        found.metrics.update(counted_costs(design, task.vocabulary, config.measuring))
+        counted = counted_costs(design, task.vocabulary, config.measuring, task.channels)
+        found.metrics.update(counted)
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
 
-        torch.manual_seed(seed)
-        model = CausalLM(design, task.vocabulary)
+        model = self._begun(design, task, seed, found)
         started = time.perf_counter()
         with lock.alone():
             waited = time.perf_counter() - started
@@ -116,23 +130,39 @@ class Evaluator:
         found.metrics.update(costs.metrics)
         found.notes.update(costs.notes)
         with lock.shared():  # counted, not timed; but it keeps the device busy
-            shape = task.largest_batch()
-            found.metrics.update(memory_costs(model, config.measuring, shape))
+            largest = pieces_of(task.largest_batch(), training.accumulate)[0]
+            found.metrics.update(memory_costs(model, config.measuring, largest))
         found.metrics["measure_seconds"] = time.perf_counter() - started - waited
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
 
-        started = time.perf_counter()
-        with fast_fp32() as fast:  # where it is as exact; never while measuring
-            trained = train(model, task, training, seed, lock.shared)
-        found.notes["training products"] = fast.describe()
-        found.curve.extend(trained.curve)
-        found.metrics["train_seconds"] = time.perf_counter() - started
-        if trained.diverged:
-            return _ended(found, "diverged", trained.diverged)
-        found.metrics.update(score(model, task, lock.shared))
+        of = " ".join((design.key, str(seed), training.model_dump_json(), task.fingerprint))
+        saved = SavedTraining(checkpoint, of)
+        started, learned = time.perf_counter(), []
+        for fold in range(training.folds):
+            model = self._begun(design, task, seed, found) if fold else model
+            with fast_fp32() as fast:  # where it is as exact; never while measuring
+                folded = task.fold(fold, training.folds)
+                fresh = self.start is None
+                trained = train(model, folded, training, seed, lock.shared, saved, fresh=fresh)
+            found.notes["training products"] = fast.describe()
+            found.curve[:], found.gradients[:] = trained.curve, trained.gradients
+            found.metrics["train_seconds"] = time.perf_counter() - started
+            if trained.ended:
+                return _ended(found, "diverged", trained.ended)
+            learned.append(score(model, folded, lock.shared))
+        found.metrics.update(averaged(learned))
         found.weights.update(model.state_dict())
         return found
+
+    def _begun(self, design: Design, task: Task, seed: int, found: Measurement) -> AnyModel:
+        """The model before its first step: drawn under the seed, and given what a parent has."""
+        torch.manual_seed(seed)
+        model = model_of(design, task.vocabulary, task.channels)
+        if self.start:
+            share = self.start.put_into(model, design, task.spelled())
+            found.metrics["inherited_share"] = share
+        return model
 
     def _shared_lock(self) -> DeviceLock:
         """One for all trials: each lock keeps two files open."""
@@ -140,9 +170,9 @@ class Evaluator:
             self._lock = DeviceLock(self.device)
         return self._lock
 
-    def _shared_reference(self) -> CausalLM:
+    def _shared_reference(self) -> AnyModel:
         if self._reference_model is None:
-            self._reference_model = CausalLM(self.reference, self.task.vocabulary)
+            self._reference_model = model_of(self.reference, self.task.vocabulary)
         return self._reference_model
 
     def _broken_limit(self, metrics: dict[str, float]) -> str | None:
@@ -168,9 +198,17 @@ class Evaluator:
         }
 
 
+def averaged(folds: list[dict[str, float]]) -> dict[str, float]:
+    """Metrics as the mean over folds; with several, the spread of the accuracy beside it."""
+    found = {name: fmean(fold[name] for fold in folds) for name in folds[0]}
+    if len(folds) > 1:
+        found["accuracy_fold_sd"] = stdev(fold["accuracy"] for fold in folds)
+    return found
+
+
 def _ended(found: Measurement, state: State, reason: str) -> Measurement:
     """What is known so far, under another outcome."""
-    return Measurement(state, reason, found.metrics, found.notes, found.curve, found.provenance)
+    return replace(found, state=state, reason=reason)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluator.attention import NORM_EPS, mixer_of, score_scale
+from evaluator.attention import NORM_EPS, exactly, mixer_of, score_scale
 from evaluator.kernels.mixer import HeadShape
 from evaluator.rotary import Turns, rotate, turned_by
 
@@ -81,7 +81,7 @@ class LatentAttention(nn.Module):
         looked_at = source if self.cross else x
         assert looked_at is not None, "cross attention needs a source"
         latent, turned = self.kv_a_proj_with_mqa(looked_at).split((self.rank, self.turned), dim=-1)
-        latent = self.kv_a_layernorm(latent).unsqueeze(1)  # (B, 1, T, L)
+        latent = exactly(self.kv_a_layernorm, latent).unsqueeze(1)  # (B, 1, T, L)
         if not self.turned_by:
             return latent
         turned = rotate(turned.unsqueeze(1), turns[self.turned_by])

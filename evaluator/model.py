@@ -4,7 +4,9 @@ Llama: Touvron et al. 2023, arXiv:2302.13971. The names let weights move to othe
 are. Everything is built from the design's plain attributes, so that the exported single file is
 this very code.
 
-Shapes: B batch, T tokens, S source tokens, E model width, V vocabulary.
+Inputs are symbols, which are embedded, or features (images, speech), which are projected.
+
+Shapes: B batch, T tokens, S source tokens, E model width, F features, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,16 +20,19 @@ from evaluator.stack import Caches, Stack
 
 if TYPE_CHECKING:
     from search_space import Design
+    from search_space.design import ModelKind
 
 
 class CausalLM(nn.Module):
     """A decoder with an untied output layer over the vocabulary."""
 
-    def __init__(self, design: Design, vocabulary: int) -> None:
+    kind: ModelKind = "decoder"
+
+    def __init__(self, design: Design, vocabulary: int, channels: int = 0) -> None:
         super().__init__()
         self.context = design.context
         self.model = Stack(design, list(design.layers))
-        self.model.add_module("embed_tokens", nn.Embedding(vocabulary, design.width))
+        add_embeddings(self.model, design.width, vocabulary, channels)
         self.lm_head = nn.Linear(design.width, vocabulary, bias=False)
         initialise(self, len(self.model.layers))
 
@@ -39,7 +44,7 @@ class CausalLM(nn.Module):
         return self.lm_head(x[:, -1:] if last_only else x)
 
     def states(self, tokens: Tensor, caches: Caches | None = None) -> Tensor:
-        """What the output layer reads: (B, T) to (B, T, E)."""
+        """What the output layer reads: (B, T) or features (B, T, F) to (B, T, E)."""
         seen = (caches.length if caches else 0) + tokens.shape[1]
         check_length(seen, self.context)
         x = self.model(embedded(self.model, tokens), caches)
@@ -66,22 +71,30 @@ class CausalLM(nn.Module):
 class MaskedLM(nn.Module):
     """An encoder with an output layer over the vocabulary for every position."""
 
-    def __init__(self, design: Design, vocabulary: int) -> None:
+    kind: ModelKind = "encoder"
+
+    def __init__(self, design: Design, vocabulary: int, channels: int = 0) -> None:
         super().__init__()
         self.context = design.context
         self.model = Stack(design, list(design.layers))
-        self.model.add_module("embed_tokens", nn.Embedding(vocabulary, design.width))
+        add_embeddings(self.model, design.width, vocabulary, channels)
         self.lm_head = nn.Linear(design.width, vocabulary, bias=False)
         initialise(self, len(self.model.layers))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) of tokens (B, T)."""
+        return self.lm_head(self.states(tokens))
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """What the output layer reads: (B, T) or features (B, T, F) to (B, T, E)."""
         check_length(tokens.shape[1], self.context)
-        return self.lm_head(self.model(embedded(self.model, tokens)))
+        return self.model(embedded(self.model, tokens))
 
 
 class Seq2SeqLM(nn.Module):
     """An encoder and a decoder over one vocabulary, with an untied output layer."""
+
+    kind: ModelKind = "encoder-decoder"
 
     def __init__(self, design: Design, vocabulary: int) -> None:
         super().__init__()
@@ -100,6 +113,10 @@ class Seq2SeqLM(nn.Module):
 
         With caches that hold the source already it may be left out.
         """
+        return self.lm_head(self.states(source, target, caches))
+
+    def states(self, source: Tensor | None, target: Tensor, caches: Caches | None = None) -> Tensor:
+        """What the output layer reads: (B, T, E)."""
         seen = (caches.length if caches else 0) + target.shape[1]
         check_length(seen, self.context)
         states = None
@@ -109,7 +126,7 @@ class Seq2SeqLM(nn.Module):
         x = self.decoder(self.shared(target), caches, states)
         if caches:
             caches.length = seen
-        return self.lm_head(x)
+        return x
 
     def new_caches(self, batch: int, capacity: int, source: int) -> Caches:
         """Empty caches for targets of up to `capacity` tokens behind `source` tokens."""
@@ -130,9 +147,28 @@ class Seq2SeqLM(nn.Module):
         return tokens
 
 
-def embedded(model: nn.Module, tokens: Tensor) -> Tensor:
-    """The embeddings (B, T, E) of tokens (B, T), which live in the model's stack as in Llama."""
-    return cast(nn.Embedding, model.embed_tokens)(tokens)
+AnyModel = CausalLM | MaskedLM | Seq2SeqLM
+
+
+def model_of(design: Design, vocabulary: int, channels: int = 0) -> AnyModel:
+    """A design's model, with fresh weights from torch's global generator."""
+    if design.kind == "encoder-decoder":
+        assert not channels, "an encoder-decoder reads symbols"
+        return Seq2SeqLM(design, vocabulary)
+    return (CausalLM if design.kind == "decoder" else MaskedLM)(design, vocabulary, channels)
+
+
+def add_embeddings(stack: Stack, width: int, vocabulary: int, channels: int) -> None:
+    """What turns symbols, and features if there are any, into the stack's width, as in Llama."""
+    stack.add_module("embed_tokens", nn.Embedding(vocabulary, width))
+    if channels:
+        stack.add_module("embed_features", nn.Linear(channels, width, bias=False))
+
+
+def embedded(stack: nn.Module, inputs: Tensor) -> Tensor:
+    """Embeddings (B, T, E) of symbols (B, T) or features (B, T, F)."""
+    of = stack.embed_features if inputs.is_floating_point() else stack.embed_tokens
+    return cast(nn.Module, of)(inputs)
 
 
 def chosen(logits: Tensor, temperature: float) -> Tensor:

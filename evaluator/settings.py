@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from evaluator.tasks import LanguageModel, Part, Recall, Task, TaskConfig
-from evaluator.training import TrainingConfig
+from evaluator.tasks import Part, Task, TaskConfig
+from evaluator.training_config import TrainingConfig
 from search_space.axis_config import Value
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -27,9 +27,8 @@ def settable(training: TrainingConfig, task: TaskConfig) -> dict[str, tuple[Base
     found: dict[str, tuple[BaseModel, str]] = {
         f"training.{name}": (training, name) for name in type(training).model_fields
     }
-    for name in type(task).model_fields:
-        if (part := getattr(task, name)) is not None:
-            found[f"task.{name}.batch"] = (part, "batch")
+    for kind, part in task.parts():
+        found[f"task.{kind.name}.batch"] = (part, "batch")
     return found
 
 
@@ -50,8 +49,8 @@ def with_settings(
 def _configured(part: Part, changes: dict[str, Any]) -> Part:
     if not changes:
         return part
-    assert isinstance(part, LanguageModel | Recall)
-    return replace(part, config=_changed(part.config, changes))
+    config = _changed(part.config, changes)
+    return cast(Part, replace(cast(Any, part), config=config))
 
 
 def _changed(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -96,6 +96,7 @@ class Stack(nn.Module):
                 owner[cross] = own
             self.steps.append(Step(owner[cross] if layer.tied else own, cross, reuses, independent))
         self.lenders = lenders(self.steps)
+        self.dropout = 0.0  # share of what a layer adds that is dropped in training
         self.norm = nn.RMSNorm(design.width, eps=NORM_EPS)
 
     def forward(
@@ -113,13 +114,17 @@ class Stack(nn.Module):
                 out, seen = block.cross_attn(normed, turns, cache, source, given)
             else:
                 out, seen = block.self_attn(block.input_layernorm(x), turns, cache, None, given)
-            x = x + out
+            x = x + self._thinned(out)
             if step.lends:
                 lent[step.cross] = seen
             if index + 1 == len(self.steps) or not self.steps[index + 1].cross:
                 block = self._mlp_block(index)
-                x = x + block.mlp(block.post_attention_layernorm(x))
+                x = x + self._thinned(block.mlp(block.post_attention_layernorm(x)))
         return self.norm(x)
+
+    def _thinned(self, added: Tensor) -> Tensor:
+        """What a layer adds to the stream, (B, T, E), with dropout while training."""
+        return F.dropout(added, self.dropout) if self.dropout and self.training else added
 
     def _mlp_block(self, index: int) -> Any:
         """The block whose MLP closes the one that a step belongs to."""

@@ -1,132 +1,142 @@
-"""Training: one typed loop, top to bottom. A seed gives the same numbers on the same machine.
-
-AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), linear warm-up, cosine decay to a tenth,
-gradient clipping.
-"""
+"""Training: one typed loop, top to bottom. A seed gives the same numbers on the same machine."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from evaluator.model import CausalLM
-from evaluator.tasks import IGNORED, Batch, Tally, Task
-
-
-class TrainingConfig(BaseModel):
-    """How long and how every design is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: int = Field(default=400, ge=1, description="optimizer steps of a trial")
-    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak learning rate")
-    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps that warm up")
-    weight_decay: float = Field(default=0.01, ge=0, description="decoupled decay of matrices")
-    clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
-    log_every: int = Field(
-        default=20, ge=1, description="steps between points of the learning curve"
-    )
+from evaluator.checkpoint import Checkpoint, SavedTraining
+from evaluator.losses import LossWatch
+from evaluator.model import AnyModel, Seq2SeqLM
+from evaluator.optimizers import Stepper
+from evaluator.stack import Stack
+from evaluator.tasks.interface import IGNORED, Batch, hash_of
+from evaluator.tasks.mix import Task
+from evaluator.training_config import TrainingConfig
 
 
 @dataclass(slots=True)
 class Training:
-    """What happened: the curve of (tokens, loss), and why training ended early, if it did."""
+    """What happened, and why training ended early, if it did."""
 
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    diverged: str | None = None
+    losses: list[float] = field(default_factory=list)  # of every step
+    curve: list[tuple[int, float]] = field(default_factory=list)  # (tokens, loss), now and then
+    gradients: list[list[float]] = field(default_factory=list)  # at the same steps, norm per block
+    ended: str | None = None
 
-
-# A short memory of squared gradients suits short runs; Llama and its kin use the same.
-BETAS = (0.9, 0.95)
 
 StepGuard = Callable[[], AbstractContextManager[object]]
 
 
 def train(
-    model: CausalLM,
+    model: AnyModel,
     task: Task,
     config: TrainingConfig,
     seed: int,
     guard: StepGuard = nullcontext,
+    saved: SavedTraining | None = None,
+    *,
+    fresh: bool = True,
 ) -> Training:
-    """Train in place; each step runs inside `guard()`, which shares the device with measuring."""
+    """Train in place; each step runs inside `guard()`, which shares the device with measuring.
+
+    With `saved`, go on from what is there, to the same weights bit for bit, and save every
+    `checkpoint_every` steps. Weights that are not `fresh` may stay as good as they are.
+    """
     model.train()
-    optimizer = torch.optim.AdamW(_groups(model, config), betas=BETAS)
-    shares, tokens, result = task.shares(), 0, Training()
+    for stack in (module for module in model.modules() if isinstance(module, Stack)):
+        stack.dropout = config.dropout
+    per_step = task.tokens_per_step()
+    steps = config.steps_over(per_step)
+    stepper, result = Stepper(model, config, steps), Training()
+    if saved and (checkpoint := saved.load()):
+        checkpoint.restore(model, stepper, result)
+    watch = LossWatch(steps, fresh)
 
-    for step in range(config.steps):
+    for step in range(len(result.losses), steps):
         with guard():
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            optimizer.zero_grad(set_to_none=True)
-            total = 0.0
-            for index, (part, share) in enumerate(zip(task.parts, shares, strict=True)):
-                batch = task.shifted(index, part.train_batch(seed, step))
-                logits, targets = answers(model, batch)
-                loss = F.cross_entropy(logits, targets)
-                (share * loss).backward()
-                total += share * loss.item()
-                tokens += batch.tokens.numel()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip).item()
+            torch.manual_seed(int(hash_of(f"dropout/{seed}/{step}")[:15], 16))
+            loss = add_gradients(model, task, config, seed, step)
+            norms = gradient_norms(model)
+            norm = math.hypot(*norms.values())
 
-            if not (math.isfinite(total) and math.isfinite(norm)):
-                result.diverged = (
-                    f"the loss was {total:g} and the gradient norm {norm:g} at step {step} of "
-                    f"{config.steps}"
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                result.ended = (
+                    f"the loss was {loss:g} and the gradient norm {norm:g} at step {step} of "
+                    f"{steps}"
                 )
                 return result
 
-            optimizer.step()
+            if config.clip is not None:
+                clip_grads_with_norm_(model.parameters(), config.clip, torch.tensor(norm))
+            stepper.step(step)
 
-        if step % config.log_every == 0 or step == config.steps - 1:
-            result.curve.append((tokens, total))
+        result.losses.append(loss)
+        if step % config.log_every == 0 or step == steps - 1:
+            result.curve.append((per_step * (step + 1), loss))
+            result.gradients.append([norm for name, norm in norms.items() if name])
+        result.ended = watch.verdict(result.losses)
+        if result.ended:
+            return result
+        every = config.checkpoint_every
+        if saved and every and (step + 1) % every == 0 and step + 1 < steps:
+            saved.save(Checkpoint.of(model, stepper, result))
     return result
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to a tenth of the peak."""
-    warm = max(1, round(config.warmup * config.steps))
-    if step < warm:
-        return config.learning_rate * (step + 1) / warm
-    done = (step - warm) / max(1, config.steps - warm)
-    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+def add_gradients(
+    model: AnyModel, task: Task, config: TrainingConfig, seed: int, step: int
+) -> float:
+    """Gradients of one step's batches, in pieces if so configured; the loss."""
+    total = 0.0
+    for index, (part, share) in enumerate(zip(task.parts, task.shares(), strict=True)):
+        batch = task.shifted(index, part.train_batch(seed, step))
+        count = int((batch.targets != IGNORED).sum())
+        each = share / count if count else math.nan
+        for piece in pieces_of(batch, config.accumulate):
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.autocast == "bfloat16"):
+                logits, targets = answers(model, piece)
+            exact = logits.to(model.lm_head.weight.dtype)  # whatever autocast made of them
+            loss = F.cross_entropy(exact, targets, reduction="sum") * each
+            loss.backward()
+            total += loss.item()
+    return total
 
 
-def score(model: CausalLM, task: Task, guard: StepGuard = nullcontext) -> dict[str, float]:
-    """Every part's metrics on its held-out set, and `accuracy`, their weighted mean."""
-    model.eval()
-    metrics: dict[str, float] = {}
-    for index, part in enumerate(task.parts):
-        nats, correct, count = 0.0, 0, 0
-        for raw in part.held_out():
-            batch = task.shifted(index, raw)
-            with guard(), torch.no_grad():
-                logits, targets = answers(model, batch)
-            nats += F.cross_entropy(logits, targets, reduction="sum").item()
-            correct += int((logits.argmax(-1) == targets).sum())
-            count += len(targets)
-        metrics |= part.scores(Tally(nats, correct, count))
-    return {"accuracy": task.accuracy(metrics)} | metrics
+def pieces_of(batch: Batch, count: int) -> list[Batch]:
+    """The batch in at most `count` pieces of whole sequences."""
+    if count == 1:
+        return [batch]
+    columns = [(None,) * count if x is None else x.chunk(count) for x in batch]
+    return [Batch(*piece) for piece in zip(*columns, strict=False)]
 
 
-def answers(model: CausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+def answers(model: AnyModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits (N, V) and targets (N,) of the N positions that count; the others cost no logits."""
     counts = batch.targets != IGNORED  # (B, T)
-    return model.lm_head(model.states(batch.tokens)[counts]), batch.targets[counts]
+    if isinstance(model, Seq2SeqLM):
+        states = model.states(batch.source, batch.inputs)
+    else:
+        states = model.states(batch.inputs)
+    return model.lm_head(states[counts]), batch.targets[counts]
 
 
-def _groups(model: CausalLM, config: TrainingConfig) -> list[dict[str, object]]:
-    """Matrices decay; gains don't."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 1]
-    gains = [weight for weight in model.parameters() if weight.dim() <= 1]
-    return [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": gains, "weight_decay": 0.0},
-    ]
+BLOCK = re.compile(r"(?:\w+\.)*layers\.\d+")
+
+
+def gradient_norms(model: AnyModel) -> dict[str, float]:
+    """The gradient's norm of each block, in order, and under "" that of all else."""
+    blocks: dict[str, list[Tensor]] = {}
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            block = BLOCK.match(name)
+            blocks.setdefault(block[0] if block else "", []).append(weight.grad)
+    return {name: float(get_total_norm(grads)) for name, grads in blocks.items()}

@@ -42,7 +42,8 @@ class Run:
 
         Learning curves stay in `rows`: a tidy frame has one value per cell.
         """
-        frame = self.rows.drop_columns(["curve_tokens", "curve_loss"]).to_pandas()
+        curves = {"curve_tokens", "curve_loss", "gradients"} & set(self.rows.column_names)
+        frame = self.rows.drop_columns(list(curves)).to_pandas()
         frame["threads"] = frame["threads"].astype("Int64")
         last = frame.sort_values("rung", kind="stable").drop_duplicates(
             ["trial", "seed", "attempt"], keep="last"

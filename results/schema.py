@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from results.errors import RunError
 
-SCHEMA_VERSION = 2  # 1 had no settings
+SCHEMA_VERSION = 3  # 1 had no settings, 2 no gradients
 VERSION_KEY = b"attnas.schema"
 
 State = Literal["complete", "pruned", "infeasible", "diverged", "failed", "lost"]
@@ -73,6 +73,7 @@ class TrialRow:
     metrics: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)  # short flags by subject
     curve: Sequence[tuple[float, float]] = ()  # (tokens, loss)
+    gradients: Sequence[Sequence[float]] = ()  # at the curve's points, the norm of each block
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -95,6 +96,8 @@ class TrialRow:
         object.__setattr__(self, "metrics", metrics)
         object.__setattr__(self, "notes", dict(self.notes))
         object.__setattr__(self, "curve", curve)
+        norms = tuple(tuple(float(norm) for norm in point) for point in self.gradients)
+        object.__setattr__(self, "gradients", norms)
 
     @property
     def identity(self) -> RowKey:
@@ -158,6 +161,7 @@ FIXED_SCHEMA = pa.schema(
         pa.field("curve_tokens", pa.list_(pa.float64())),
         pa.field("curve_loss", pa.list_(pa.float64())),
         pa.field("settings", pa.string()),  # one JSON object; since schema version 2
+        pa.field("gradients", pa.list_(pa.list_(pa.float64()))),  # since schema version 3
     ]
 )
 FIXED_COLUMNS = frozenset((*FIXED_SCHEMA.names, "metrics", "curve"))
@@ -191,6 +195,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
     columns = {name: table[name].to_pylist() for name in table.column_names}
     notes = columns.pop("notes")
     curves = zip(columns.pop("curve_tokens"), columns.pop("curve_loss"), strict=True)
+    gradients = columns.pop("gradients", [None] * table.num_rows)
     plain_names = [n for n in FIXED_SCHEMA.names if n in columns and n not in _DERIVED]
     metric_names = [name for name in columns if name not in FIXED_COLUMNS]
     return [
@@ -199,6 +204,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
             metrics={n: columns[n][i] for n in metric_names if columns[n][i] is not None},
             notes=json.loads(notes[i] or "{}"),
             curve=list(zip(tokens or (), losses or (), strict=True)),
+            gradients=gradients[i] or (),
         )
         for i, (tokens, losses) in enumerate(curves)
     ]

@@ -16,9 +16,12 @@ from search_space.layer import LayerDesign
 BYTES_PER_ELEMENT = {"float32": 4, "bfloat16": 2, "float16": 2, "float8": 1, "int8": 1}
 
 
-def parameters(design: Design, vocabulary: int) -> int:
-    """Weights of the model with untied embeddings and no biases."""
-    embeddings = 2 * vocabulary * design.width
+def parameters(design: Design, vocabulary: int, channels: int = 0) -> int:
+    """Weights of the model with untied embeddings and no biases.
+
+    `channels` features of a position are projected, for tasks over images or speech.
+    """
+    embeddings = (2 * vocabulary + channels) * design.width
     own = [layer for layer in design.layers if not layer.tied]
     attention = sum(
         count * layer.parameters(design.width, design.context) for layer, count in _grouped(own)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from attnas.model_export.conformance import Check, Exercise, check_standalone
 from attnas.model_export.report import page_of
 from attnas.model_export.standalone import standalone_source, write_standalone
 from evaluator import CausalLM
+from results import read_run
 from search_space import Dense, Design, Heads, LayerDesign, Rotary, SlidingWindow
 
 MIXED = Design(
@@ -31,6 +34,9 @@ MIXED = Design(
 
 LONG = Design(16, 4096, (LayerDesign(Heads.grouped(2, kv=1, dim=8), SlidingWindow(1100)),))
 BARELY = Design(16, 41, (LayerDesign(Heads.multi(2, dim=8), SlidingWindow(40)),))
+
+
+OLD_RUN = Path(__file__).parent / "data" / "run-before-settings"
 
 
 def exported(design: Design, to: Path, *, weights: bool = True, vocabulary: int = 50) -> CausalLM:
@@ -219,10 +225,22 @@ def test_a_model_without_bytes_prints_token_numbers(tmp_path: Path):
     assert max(numbers) < 17
 
 
-def test_the_vocabulary_is_known_without_the_text():
-    assert vocabulary_of({"recall": {"keys": 6, "values": 7}}) == 14
-    assert vocabulary_of({"lm": {"text": "/gone"}}) == 256
-    assert vocabulary_of({"lm": {"text": "/gone"}, "recall": {}}) == 256 + 17
+@pytest.mark.parametrize(
+    ("task", "symbols"),
+    [
+        ({"recall": {"keys": 6, "values": 7}}, 14),
+        ({"lm": {"text": "/gone"}}, 256),
+        ({"lm": {"text": "/gone"}, "recall": {}}, 256 + 17),
+    ],
+    ids=str,
+)
+def test_the_vocabulary_of_an_old_run_is_known_without_the_text(task: Any, symbols: int):
+    old = replace(read_run(OLD_RUN), config={"task": task})
+    assert vocabulary_of(old) == symbols
+
+
+def test_the_vocabulary_of_a_run_is_what_it_says():
+    assert vocabulary_of(replace(read_run(OLD_RUN), provenance={"vocabulary": 99})) == 99
 
 
 def test_the_page_has_units_and_says_that_nothing_was_checked():

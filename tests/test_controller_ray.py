@@ -17,7 +17,7 @@ import pytest
 
 from controller import RunConfig, Search, Session, Trial, start
 from controller.engines import ray_environment
-from controller.worker import weights_path
+from controller.weights import weights_path
 from evaluator.device_lock import DeviceLock
 from results import RunWriter, TrialRow, load, read_run, write_result
 from search_space import Space

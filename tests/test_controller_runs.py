@@ -6,21 +6,23 @@ import json
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from controller import RunConfig, SearchFailed, Session, Trial, resume, start
-from controller.worker import run_trial, weights_path
+from controller.weights import weights_path
+from controller.worker import run_trial
 from evaluator import CausalLM, EvaluationConfig, Evaluator, Task
 from evaluator.device_lock import private_folder
 from evaluator.tasks import Batch, Recall, RecallConfig, Tally
+from evaluator.tasks.interface import Levels
 from results import RunError, RunWriter, load, read_run
 from search_space import ConfigError, Dense, Design, DesignError, Heads, LayerDesign
 
@@ -251,7 +253,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
 
 def test_a_text_that_went_missing_is_told_before_anything_is_written(tmp_path: Path) -> None:
     text = tmp_path / "text"
-    text.write_text("x" * 100)
+    text.write_text("some " * 20)
     config = tiny_config(task={"lm": {"text": str(text), "length": 32}})
     with pytest.raises(ConfigError, match=r"task: the text .* give more text or a shorter length"):
         started(tmp_path / "run", config)
@@ -288,10 +290,27 @@ class Faulty:
     scored: dict[str, float] | None = None
     raises: Exception | None = None
     recall: Recall = field(default_factory=lambda: Recall(RecallConfig.model_validate(RECALL)))
-    name: str = "recall"
-    weight: float = 1.0
-    symbols: int = 9
-    fingerprint: str = "faulty"
+    name: ClassVar[str] = "recall"
+
+    @property
+    def config(self) -> RecallConfig:
+        return self.recall.config
+
+    @property
+    def fingerprint(self) -> str:
+        return "faulty"
+
+    @property
+    def symbols(self) -> int:
+        return self.recall.symbols
+
+    @property
+    def channels(self) -> int:
+        return 0
+
+    @property
+    def levels(self) -> Levels:
+        return self.recall.levels
 
     def train_batch(self, seed: int, step: int) -> Batch:
         if self.raises is not None and step == 1:
@@ -303,6 +322,9 @@ class Faulty:
 
     def scores(self, tally: Tally) -> dict[str, float]:
         return self.scored or self.recall.scores(tally)
+
+    def spelled(self, symbols: Sequence[int]) -> list[str]:
+        return self.recall.spelled(symbols)
 
 
 DESIGN = Design(16, 32, (LayerDesign(Heads(2, 1, 8), Dense()),))

@@ -180,11 +180,11 @@ def test_settings_change_their_fields_and_nothing_else() -> None:
         training, task, {RATE: 0.5, "training.steps": 9, "task.lm.batch": 5}
     )
     assert changed == TrainingConfig(steps=9, learning_rate=0.5)
-    assert [part.train_batch(0, 0).tokens.shape[0] for part in other.parts] == [5, 8]
+    assert [part.train_batch(0, 0).inputs.shape[0] for part in other.parts] == [5, 8]
     assert (other.vocabulary, other.shares()) == (task.vocabulary, task.shares())
     for mine, theirs in zip(task.parts, other.parts, strict=True):
         for one, two in zip(mine.held_out(), theirs.held_out(), strict=True):
-            assert bool((one.tokens == two.tokens).all())
+            assert bool((one.inputs == two.inputs).all())
     assert with_settings(training, task, {}) == (training, task)
 
 
@@ -192,7 +192,7 @@ def test_settings_change_their_fields_and_nothing_else() -> None:
 def evaluator() -> Evaluator:
     config = tiny_config()
     reference = Space.from_config(config.space).presets()["mha"]
-    return Evaluator(config.evaluation, Task.of(config.task, {}), reference)
+    return Evaluator(config.evaluation, Task.load(config.task), reference)
 
 
 def test_rates_and_batches_are_really_used(evaluator: Evaluator) -> None:

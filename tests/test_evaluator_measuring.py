@@ -25,6 +25,7 @@ from evaluator.costs import counted_costs, decode_work, latency_costs, memory_co
 from evaluator.device_lock import DeviceLock, private_folder
 from evaluator.latency import BETWEEN_PROCESSES_SD, _median_interval, _with_process_spread
 from evaluator.peak_bytes import peak_bytes
+from evaluator.tasks import Batch
 from search_space import Dense, Design, Heads, LayerDesign, SlidingWindow, counts
 
 QUICK = RepeatConfig(least=6, most=6, seconds=0.01)
@@ -140,6 +141,11 @@ def test_peak_bytes_count_a_shared_storage_once() -> None:
     assert peak_bytes(lambda: held.view(10, 100).t(), [held, held[5:]]) == 4_000
 
 
+def blank(batch: int, tokens: int) -> Batch:
+    zeros = torch.zeros(batch, tokens, dtype=torch.long)
+    return Batch(zeros, zeros)
+
+
 @pytest.fixture
 def design() -> Design:
     layer = LayerDesign(Heads(2, 1, 8), SlidingWindow(16))
@@ -148,16 +154,16 @@ def design() -> Design:
 
 def test_memory_is_the_same_in_every_count(design: Design) -> None:
     grid = GridConfig(prefill=(128,), decode=(64,))
-    found = [memory_costs(CausalLM(design, 20), grid, (4, 48)) for _ in range(3)]
+    found = [memory_costs(CausalLM(design, 20), grid, blank(4, 48)) for _ in range(3)]
     assert found[0] == found[1] == found[2]
     torch.set_num_threads(2)
-    assert memory_costs(CausalLM(design, 20), grid, (4, 48)) == found[0]
+    assert memory_costs(CausalLM(design, 20), grid, blank(4, 48)) == found[0]
     torch.set_num_threads(1)
 
 
 def test_memory_counts_weights_cache_and_gradients(design: Design) -> None:
     grid = GridConfig(prefill=(128,), decode=(64,), batch=2)
-    found = memory_costs(CausalLM(design, 20), grid, (4, 48))
+    found = memory_costs(CausalLM(design, 20), grid, blank(4, 48))
     weights = 4 * counts.parameters(design, 20)
     cache = counts.kv_cache_bytes(design, 128, "float32", batch=2)
     tokens = 2 * 128 * 8
@@ -170,14 +176,14 @@ def test_memory_counts_weights_cache_and_gradients(design: Design) -> None:
 def test_counting_memory_leaves_no_gradient_behind(design: Design) -> None:
     model = CausalLM(design, 20)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    memory_costs(model, GridConfig(prefill=(16,), decode=(16,)), (2, 8))
+    memory_costs(model, GridConfig(prefill=(16,), decode=(16,)), blank(2, 8))
     assert all(weight.grad is None for weight in model.parameters())
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
 
 
 def test_longer_training_sequences_need_more_memory(design: Design) -> None:
     grid, model = GridConfig(prefill=(16,), decode=(16,)), CausalLM(design, 20)
-    peaks = [memory_costs(model, grid, (4, n))["peak_train_bytes"] for n in (16, 32, 64)]
+    peaks = [memory_costs(model, grid, blank(4, n))["peak_train_bytes"] for n in (16, 32, 64)]
     assert peaks[0] < peaks[1] < peaks[2]
 
 
@@ -185,7 +191,8 @@ def test_every_cell_of_the_grid_is_a_column(design: Design) -> None:
     grid = GridConfig(prefill=(16, 32), decode=(32, 64), repeat=QUICK)
     model = CausalLM(design, 20)
     found = latency_costs(model, CausalLM(design, 20), grid)
-    metrics = found.metrics | counted_costs(design, 20, grid) | memory_costs(model, grid, (2, 8))
+    metrics = found.metrics | counted_costs(design, 20, grid)
+    metrics |= memory_costs(model, grid, blank(2, 8))
     assert set(metrics) == set(grid.columns())
     assert all(math.isfinite(value) and value > 0 for value in metrics.values())
     for cell in ("prefill_16", "prefill_32", "decode_32", "decode_64"):
@@ -215,13 +222,13 @@ def test_timed_work_is_the_same_each_time(design: Design) -> None:
     """Caches go back to where they were, so that the hundredth call does what the first did."""
     model = CausalLM(design, 20)
     for work in (prefill_work(model, 2, 40), decode_work(model, 2, 40)):
-        peaks = [peak_bytes(work, []) for _ in range(3)]
+        peaks = [peak_bytes(work[0], []) for _ in range(3)]
         assert peaks[0] == peaks[1] == peaks[2]
         assert not model.training
 
 
 def test_decode_works_at_the_very_end_of_the_context(design: Design) -> None:
-    decode_work(CausalLM(design, 20), 1, design.context)()
+    decode_work(CausalLM(design, 20), 1, design.context)[0]()
 
 
 @pytest.mark.parametrize("field", ["prefill", "decode"])

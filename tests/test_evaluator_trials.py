@@ -7,18 +7,21 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from evaluator import CausalLM, EvaluationConfig, Evaluator, Task, TaskConfig, TrainingConfig
-from evaluator.tasks import Batch, Recall, Tally
-from evaluator.training import learning_rate, score, train
+from evaluator.optimizers import learning_rate
+from evaluator.scoring import score
+from evaluator.tasks import Batch, Recall, RecallConfig, Tally
+from evaluator.tasks.interface import Levels
+from evaluator.training import train
 from search_space import Dense, Design, Heads, LayerDesign, Pattern, SlidingWindow, counts
 
 RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
@@ -61,7 +64,8 @@ def test_a_seed_gives_the_same_numbers_and_another_does_not() -> None:
 IN_A_FRESH_PROCESS = """
 import hashlib, json, sys, torch
 from evaluator import CausalLM, Task, TaskConfig, TrainingConfig
-from evaluator.training import score, train
+from evaluator.scoring import score
+from evaluator.training import train
 from search_space import Design
 torch.set_num_threads(1)
 given = json.loads(sys.argv[1])
@@ -70,7 +74,7 @@ torch.manual_seed(5)
 model = CausalLM(Design.from_json(given["design"]), task.vocabulary)
 run = train(model, task, TrainingConfig(steps=8), seed=5)
 weights = b"".join(weight.numpy().tobytes() for weight in model.state_dict().values())
-batches = b"".join(part.train_batch(5, 3).tokens.numpy().tobytes() for part in task.parts)
+batches = b"".join(part.train_batch(5, 3).inputs.numpy().tobytes() for part in task.parts)
 print(json.dumps({
     "weights": hashlib.sha256(weights).hexdigest(),
     "batches": hashlib.sha256(batches).hexdigest(),
@@ -105,7 +109,7 @@ def test_the_curve_counts_tokens_and_ends_with_the_last_step() -> None:
     _, run = trained(0, task)
     per_step = task.tokens_per_step()
     assert [tokens for tokens, _ in run.curve] == [per_step * n for n in (1, 6, 11, 12)]
-    assert run.diverged is None
+    assert run.ended is None
 
 
 def test_training_lowers_the_loss() -> None:
@@ -138,9 +142,7 @@ def test_matrices_decay_by_the_rate_and_the_decay() -> None:
     model = CausalLM(a_design(), task.vocabulary + 1)
     before = model.get_parameter("model.embed_tokens.weight")[-1].clone()
     train(model, task, TrainingConfig(steps=3, warmup=0, weight_decay=0.5, learning_rate=0.1), 0)
-    rates = [
-        learning_rate(TrainingConfig(steps=3, warmup=0, learning_rate=0.1), i) for i in (0, 1, 2)
-    ]
+    rates = [learning_rate(TrainingConfig(warmup=0, learning_rate=0.1), i, 3) for i in (0, 1, 2)]
     shrunk = math.prod(1 - 0.5 * rate for rate in rates)
     torch.testing.assert_close(
         model.get_parameter("model.embed_tokens.weight")[-1], before * shrunk
@@ -162,19 +164,19 @@ def test_gains_do_not_decay() -> None:
 
 @pytest.mark.parametrize(("steps", "warm"), [(100, 10), (7, 1), (1, 1)])
 def test_the_schedule_rises_to_the_peak_and_falls_to_a_tenth(steps: int, warm: int) -> None:
-    config = TrainingConfig(steps=steps, learning_rate=0.5)
-    rates = [learning_rate(config, step) for step in range(steps)]
+    config = TrainingConfig(learning_rate=0.5)
+    rates = [learning_rate(config, step, steps) for step in range(steps)]
     assert rates[0] == pytest.approx(0.5 / warm)
     assert rates[warm - 1] == max(rates) == pytest.approx(0.5)
     assert rates[warm:] == sorted(rates[warm:], reverse=True)
-    assert learning_rate(config, steps) == pytest.approx(0.05 if steps > warm else 0.5)
+    assert learning_rate(config, steps, steps) == pytest.approx(0.05 if steps > warm else 0.5)
     assert min(rates[warm:], default=0.5) >= 0.05
 
 
 def test_a_schedule_may_be_all_warm_up_or_none() -> None:
-    config = TrainingConfig(steps=4, warmup=1, learning_rate=0.4)
-    assert [learning_rate(config, i) for i in range(4)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert learning_rate(TrainingConfig(steps=4, warmup=0, learning_rate=0.4), 0) == 0.4
+    config = TrainingConfig(warmup=1, learning_rate=0.4)
+    assert [learning_rate(config, i, 4) for i in range(4)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert learning_rate(TrainingConfig(warmup=0, learning_rate=0.4), 0, 4) == 0.4
 
 
 @pytest.mark.parametrize("poison", [math.inf, math.nan, 1e38], ids=str)
@@ -184,9 +186,9 @@ def test_divergence_is_a_result_that_names_the_step(poison: float) -> None:
     with torch.no_grad():
         model.lm_head.weight.fill_(poison)
     run = train(model, task, TrainingConfig(steps=5), 0)
-    assert run.diverged is not None
-    assert run.diverged.startswith("the loss was ")
-    assert run.diverged.endswith("at step 0 of 5")
+    assert run.ended is not None
+    assert run.ended.startswith("the loss was ")
+    assert run.ended.endswith("at step 0 of 5")
     assert run.curve == []
 
 
@@ -295,10 +297,27 @@ class Broken:
 
     recall: Recall
     broken: Tensor
-    name: str = "recall"
-    weight: float = 1.0
-    symbols: int = 9
-    fingerprint: str = "broken"
+    name: ClassVar[str] = "recall"
+
+    @property
+    def channels(self) -> int:
+        return 0
+
+    @property
+    def config(self) -> RecallConfig:
+        return self.recall.config
+
+    @property
+    def fingerprint(self) -> str:
+        return "broken"
+
+    @property
+    def symbols(self) -> int:
+        return self.recall.symbols
+
+    @property
+    def levels(self) -> Levels:
+        return self.recall.levels
 
     def train_batch(self, seed: int, step: int) -> Batch:
         batch = self.recall.train_batch(seed, step)
@@ -309,6 +328,9 @@ class Broken:
 
     def scores(self, tally: Tally) -> dict[str, float]:
         return self.recall.scores(tally)
+
+    def spelled(self, symbols: Sequence[int]) -> list[str]:
+        return self.recall.spelled(symbols)
 
 
 def broken_task(targets: Tensor) -> Task:

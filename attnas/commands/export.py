@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
@@ -20,8 +19,9 @@ from attnas.model_export.conformance import check_standalone
 from attnas.model_export.report import write_reports
 from attnas.model_export.standalone import write_standalone
 from controller.config import DEFAULT_TASK
-from controller.worker import weights_path
-from evaluator import CausalLM, Task, TaskConfig
+from controller.weights import weights_path
+from evaluator import CausalLM
+from evaluator.tasks import Recall, RecallConfig
 from results import Objective, Run, best, find_run, read_run
 from search_space import Design, in_words
 
@@ -127,15 +127,18 @@ def _fresh_model(run: Run, row: pd.Series, design: Design) -> CausalLM:
     """The model of the trial as it was before training, under the trial's seed."""
     torch.set_num_threads(1)
     torch.manual_seed(int(row["seed"]))
-    return CausalLM(design, vocabulary_of(_task_of(run))).eval()
+    return CausalLM(design, vocabulary_of(run)).eval()
 
 
-def vocabulary_of(task: dict[str, Any]) -> int:
-    """Tokens of a run's task, without its text, which may be gone and always has 256 bytes."""
-    parts = task | {"lm": {}} if task.get("lm") is not None else task
-    nothing = np.empty(0, dtype=np.uint8)
-    data = {"lm_train": nothing, "lm_held": nothing}
-    return Task.of(TaskConfig.model_validate(parts), data).vocabulary
+def vocabulary_of(run: Run) -> int:
+    """Symbols of a run's task; runs of before they were kept have a part or two known since."""
+    if "vocabulary" in run.provenance:
+        return int(run.provenance["vocabulary"])
+    task = _task_of(run)
+    bytes_of_text = 0 if task.get("lm") is None else 256
+    if task.get("recall") is None:
+        return bytes_of_text
+    return bytes_of_text + Recall(RecallConfig.model_validate(task["recall"])).symbols
 
 
 def _task_of(run: Run) -> dict[str, Any]:

@@ -25,20 +25,20 @@ def search_config(
 ) -> None:
     """A new run from a configuration."""
     loaded = load_config(config, overrides)
-    path = _new_run(name, config)
+    path = new_run(name, config.stem)
     text = _merged_text(config, loaded, overrides)
     plan = planned(Space.from_config(loaded.space), loaded)
     print(f"run {path}: {plan.describe()}", flush=True)
     if warning := plan.warning():
         print(f"warning: {warning}", file=sys.stderr, flush=True)
-    _end(start(loaded, text, path, watching, address))
+    end(start(loaded, text, path, watching, address))
 
 
 def resume_run(run: str, address: str | None) -> None:
     """Go on with a run where it stands."""
     path = find_run(run, RUNS)
     print(f"run {path}", flush=True)
-    _end(resume(path, watching, address))
+    end(resume(path, watching, address))
 
 
 def _merged_text(config: Path, loaded: RunConfig, overrides: list[str]) -> str:
@@ -51,8 +51,8 @@ def _merged_text(config: Path, loaded: RunConfig, overrides: list[str]) -> str:
     return f"# {config} with\n{sets}{merged.getvalue()}"
 
 
-def _new_run(name: str | None, config: Path) -> Path:
-    """runs/NAME; without a name the configuration's, numbered from the second run on."""
+def new_run(name: str | None, otherwise: str) -> Path:
+    """runs/NAME; without a name `otherwise`, numbered from the second run on."""
     if name is not None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
             raise UsageError(
@@ -61,7 +61,7 @@ def _new_run(name: str | None, config: Path) -> Path:
         if (RUNS / name).is_file():
             raise UsageError(f"{RUNS / name} is a file; choose another --name")
         return RUNS / name
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", config.stem).strip("-.") or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", otherwise).strip("-.") or "run"
     path, number = RUNS / stem, 1
     while path.exists():
         number += 1
@@ -69,7 +69,7 @@ def _new_run(name: str | None, config: Path) -> Path:
     return path
 
 
-def _end(session: Session) -> None:
+def end(session: Session) -> None:
     """The table, and the next commands."""
     path, search = session.path, session.search
     print_front(path)

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from controller.candidates import settings_of
 from controller.config import RunConfig
+from controller.parents import start_of
 from controller.search import Search, SearchFailed, Trial
 from controller.worker import failed_row, run_trial
 from evaluator import Evaluator, Task
@@ -148,11 +149,15 @@ class _TrialAsTrainable(tune.Trainable):
             )
         if self._evaluator is None:
             config = RunConfig.model_validate(self._setup_json["config"])
-            data = {name: np.asarray(array) for name, array in self._data.items()}
+            data = {
+                part: {name: np.asarray(array) for name, array in arrays.items()}
+                for part, arrays in self._data.items()
+            }
             self._evaluator = Evaluator(
                 config.evaluation,
                 Task.of(config.task, data),
                 Design.from_json(self._setup_json["reference"]),
+                start_of(config.start),
             )
         return self._evaluator
 

@@ -1,0 +1,92 @@
+"""Checkpoints: a trial's training in one safetensors file, from which it goes on bit for bit.
+
+Weights are under "model.", the optimizer's memory under "optimizer.", the losses so far and the
+curve in the file's JSON metadata. Data order and dropout are functions of seed and step, so no
+generator's state is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from evaluator.optimizers import Stepper
+    from evaluator.training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Training after some steps."""
+
+    tensors: dict[str, Tensor]
+    progress: dict[str, Any]  # losses, curve and gradients of `Training`, as JSON
+
+    @classmethod
+    def of(cls, model: nn.Module, stepper: Stepper, so_far: Training) -> Checkpoint:
+        """A copy of everything, at this step."""
+        tensors = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value for name, value in stepper.tensors()}
+        copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+        progress = {
+            "losses": list(so_far.losses),
+            "curve": list(so_far.curve),
+            "gradients": list(so_far.gradients),
+        }
+        return cls(copies, progress)
+
+    def restore(self, model: nn.Module, stepper: Stepper, so_far: Training) -> None:
+        """Put everything back."""
+        model.load_state_dict(self.under("model."))
+        stepper.restore(self.under("optimizer."))
+        so_far.losses = list(self.progress["losses"])
+        so_far.curve = [(int(tokens), loss) for tokens, loss in self.progress["curve"]]
+        so_far.gradients = list(self.progress["gradients"])
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, by the rest of their names."""
+        found = self.tensors.items()
+        return {name[len(prefix) :]: value for name, value in found if name.startswith(prefix)}
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTraining:
+    """Where a trial's checkpoint is kept, if anywhere, and a name for the trial and its data."""
+
+    path: Path | None
+    of: str
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write beside and rename; OSError if the storage fails."""
+        if self.path is None:
+            return
+        beside = self.path.with_suffix(".part")
+        metadata = {"of": self.of, "progress": json.dumps(checkpoint.progress)}
+        try:
+            save_file(checkpoint.tensors, beside, metadata)
+            beside.replace(self.path)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(f"a checkpoint could not be written to {self.path}: {error}") from error
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def load(self) -> Checkpoint | None:
+        """What was saved for the same trial; None where there is nothing whole of it."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("of") != self.of:
+                    return None
+                names = file.keys()
+                tensors = {name: file.get_tensor(name).clone() for name in names}
+            return Checkpoint(tensors, json.loads(metadata["progress"]))
+        except (OSError, SafetensorError, ValueError, KeyError):
+            return None
