@@ -125,6 +125,61 @@ def show(
 
 
 @app.command()
+def maps(
+    run: RunName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
+    text: Annotated[str | None, typer.Option(help="Read this, where the task reads bytes.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Which held-out sequence of each part to read.")
+    ] = None,
+    length: Annotated[int, typer.Option(min=1, help="Positions to read at most.")] = 512,
+    as_json: AsJson = False,
+) -> None:
+    """What each head of a trained trial looks at. Example: attnas maps runs/lm 12"""
+    from attnas.commands.maps import map_trial
+
+    map_trial(run, trial, text, sample, length, as_json)
+
+
+@app.command()
+def finetune(
+    run: RunName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trained trial's number.")],
+    task: Annotated[
+        str | None, typer.Option(help="A task's name, a YAML file with one, or your own .py.")
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Train the vocabulary alone, over frozen features.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings, each its own seed.")] = 1,
+    name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train a trial on, here or elsewhere. Example: attnas finetune runs/lm 12 --task classify"""
+    from attnas.commands.finetune import finetune_trial
+
+    finetune_trial(run, trial, task, frozen, seeds, name, overrides or [])
+
+
+@app.command()
+def prune(
+    run: RunName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trained trial's number.")],
+    steps: Annotated[int, typer.Option(min=1, help="Cuts, one after the other.")] = 4,
+    retrain: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimizer steps after each; a fifth of the run's if left out."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Take the heads that matter least from a trial. Example: attnas prune runs/lm 12 --steps 6"""
+    from attnas.commands.prune import prune_trial
+
+    prune_trial(run, trial, steps, retrain, name, overrides or [])
+
+
+@app.command()
 def export(
     run: RunName,
     to: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],
@@ -160,6 +215,19 @@ def presets(as_json: AsJson = False) -> None:
     from attnas.commands.configs import list_presets
 
     list_presets(as_json)
+
+
+@app.command()
+def tasks(
+    as_json: AsJson = False,
+    timed: Annotated[
+        bool, typer.Option("--time/--no-time", help="Time a few steps of each, here.")
+    ] = True,
+) -> None:
+    """What a design can be trained on, and what that costs here. Example: attnas tasks"""
+    from attnas.commands.tasks import list_tasks
+
+    list_tasks(as_json, timed)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import streamlit as st
 from results import Noise, Run, RunError, estimate_noise, front_report, list_runs, read_run
 from results.folder import DESCRIPTION
 from results.manifest import read_manifest
+from results.maps import HeadMap, maps_path, read_heads, read_map
 
 Stamp = tuple[int, int, int]
 STAMP_ATTEMPTS = 5  # one fails only if a fold removed a file within it
@@ -92,3 +93,34 @@ def _load(path: str, at: Stamp) -> Loaded:
     return Loaded(
         (path, at), run, frame, front_report(frame, run.objectives), estimate_noise(frame)
     )
+
+
+def open_heads(path: Path, trial: int) -> pd.DataFrame | None:
+    """The figures of every head whose attention was mapped; None where that was not done."""
+    at = _stamp_of_maps(path, trial)
+    return None if at is None else _heads(str(path), trial, at)
+
+
+def open_map(path: Path, trial: int, of: str, layer: int, head: int) -> HeadMap:
+    """The weights of one head on the input called `of`."""
+    return _map(str(path), trial, _stamp_of_maps(path, trial), of, layer, head)
+
+
+def _stamp_of_maps(path: Path, trial: int) -> tuple[int, int] | None:
+    try:
+        found = maps_path(path, trial).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _heads(path: str, trial: int, at: tuple[int, int]) -> pd.DataFrame | None:
+    return read_heads(Path(path), trial)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _map(
+    path: str, trial: int, at: tuple[int, int] | None, of: str, layer: int, head: int
+) -> HeadMap:
+    return read_map(Path(path), trial, of, layer, head)

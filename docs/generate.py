@@ -23,8 +23,8 @@ ELSEWHERE = {
 }
 TREE_START, TREE_END = "<!-- tree -->", "<!-- /tree -->"
 COMMANDS = (
-    "init", "validate", "search", "resume", "status", "front", "show", "export", "dashboard",
-    "presets",
+    "init", "validate", "search", "resume", "status", "front", "show", "maps", "finetune", "prune",
+    "export", "dashboard", "presets", "tasks", "schema",
 )  # fmt: skip
 
 

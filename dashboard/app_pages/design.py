@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import selection
+from dashboard.attention import show_attention
 from dashboard.cards import show_metrics, show_reason
 from dashboard.charts import (
     cache_curve_chart,
@@ -61,6 +62,8 @@ def _body(loaded: Loaded) -> None:
         _drawn(design)
         _costs(loaded, row, design)
     _measured(loaded, trial, row)
+    if row["state"] == "complete":
+        show_attention(loaded, trial)
     if design is not None:
         _differences(loaded, design)
     run = f"runs/{loaded.run.path.name}"

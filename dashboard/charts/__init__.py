@@ -1,5 +1,6 @@
 """Charts: a data frame in, an Altair chart out. What is live or selectable is drawn here."""
 
+from dashboard.charts.attention import attention_chart
 from dashboard.charts.cache import cache_curve_chart
 from dashboard.charts.curves import hypervolume_chart, latency_chart, learning_chart
 from dashboard.charts.layers import layer_strip
@@ -7,6 +8,7 @@ from dashboard.charts.pareto import pareto_chart
 from dashboard.charts.pattern import pattern_chart
 
 __all__ = [
+    "attention_chart",
     "cache_curve_chart",
     "hypervolume_chart",
     "latency_chart",
