@@ -7,6 +7,9 @@ from pathlib import Path
 STARTERS = {
     "lm": "lm.yaml",
     "quickstart": "quickstart.yaml",
+    "classify": "classify.yaml",
+    "digits": "digits.yaml",
+    "translate": "translate.yaml",
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 from controller.parents import parent_of
+from controller.trained_as import as_trained
 from evaluator.tasks import TASKS
 from results import Run
 from search_space import ConfigError, Document, Problem, load_yaml
@@ -23,16 +23,9 @@ def finetuning(run: Run, trial: int, task: str | None, seeds: int, frozen: bool)
     """
     parent = parent_of(run, trial)
     row = next(row for row in run.rows.to_pylist() if row["trial"] == trial)
-    data: dict[str, Any] = copy.deepcopy(run.config)
-    data["space"].pop("settings", None)  # the trial's own are the configuration's from here on
-    for path, value in json.loads(row["settings"] or "{}").items():
-        section: Any = data
-        *above, name = path.split(".")
-        for step in above:
-            section = section.setdefault(step, {})
-        section[name] = value
+    data = as_trained(run, json.loads(row["settings"] or "{}"))
     if task is not None:
-        data["task"] = task_named(task, data.get("task", {}))
+        data["task"] = task_named(task, data["task"])
     data["start"] = {"run": str(run.path.resolve()), "trial": trial, "frozen": frozen}
     data["search"] = {
         "strategy": "random",

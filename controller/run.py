@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from controller.beating import beating
 from controller.config import RunConfig
 from controller.engines import ray_environment
 from controller.engines.serial import run_serial
+from controller.parents import VOCABULARY, start_of
 from controller.search import Search
 from evaluator import Evaluator, Task
 from evaluator.tasks.mix import read_data
 from results import RunError, RunWriter, interpret, read_run
 from search_space import ConfigError, Design, Problem, Space
-
-HEARTBEAT_S = 2.0
 
 
 @dataclass(slots=True)
@@ -79,22 +79,30 @@ def start(
     _check_workers(config, address)
     data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
-    fingerprint = Task.of(config.task, data).fingerprint
+    task = Task.of(config.task, data)
+    start_of(config.start)  # says so if there is no such parent
+    sizes = {"vocabulary": task.vocabulary, "channels": task.channels}
     writer = RunWriter.create(
         path,
         config=config.to_plain(),
         config_text=config_text,
         objectives=dict(config.objectives),
-        provenance=provenance() | {"data": fingerprint},
+        provenance=provenance() | {"data": task.fingerprint} | sizes,
         name=path.name,
     )
     with writer:
+        (path / VOCABULARY).write_text(json.dumps(task.spelled()), encoding="utf-8")
         return _drive(writer, config, data, watch, address, before_s=0.0)
 
 
 def resume(path: Path, watch: Watch, address: str | None) -> Session:
     """Go on with a run: its finished trials are told again, interrupted ones run again."""
     run = read_run(path)
+    if "pruning" in run.provenance:
+        raise RunError(
+            f"{path} is a chain of prunings, not a search to go on with; start another with "
+            "attnas prune"
+        )
     try:
         config = RunConfig.model_validate(run.config)
     except ValueError as error:
@@ -143,9 +151,10 @@ def _drive(
     deadline = None if minutes is None else time.time() + 60 * minutes
     session = Session(writer.path, Search(space, config, writer, deadline), before_s=before_s)
     search = session.search
-    with _heartbeat(writer, session), watch(session):
+    with beating(writer, session), watch(session):
         if config.engine.name == "serial":
-            evaluator = Evaluator(config.evaluation, Task.of(config.task, data), reference)
+            task, begin = Task.of(config.task, data), start_of(config.start)
+            evaluator = Evaluator(config.evaluation, task, reference, begin)
             with _draining_on_interrupt(session):
                 session.phase = "searching"
                 run_serial(search, evaluator, writer.path)
@@ -186,36 +195,11 @@ def _check_workers(config: RunConfig, address: str | None) -> None:
 def read_task(config: RunConfig) -> dict[str, Any]:
     """The task's data, before anything is written; a sentence if there is none."""
     try:
-        return dict(read_data(config.task))
+        data = dict(read_data(config.task))
+        Task.of(config.task, data).fold(0, config.training.folds)  # says so if items are too few
+        return data
     except (ValueError, OSError) as error:
         raise ConfigError([Problem(f"task: {error}")]) from error
-
-
-@contextmanager
-def _heartbeat(writer: RunWriter, session: Session) -> Iterator[None]:
-    """Write the status every two seconds and once at the end."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        with suppress(OSError):  # advice for onlookers; a search does not end for it
-            writer.heartbeat(session.status())
-
-    def keep_beating() -> None:
-        while not stop.wait(HEARTBEAT_S):
-            beat()
-
-    beat()
-    thread = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    except BaseException:
-        session.phase = "stopped"
-        raise
-    finally:
-        stop.set()
-        thread.join()
-        beat()
 
 
 @contextmanager

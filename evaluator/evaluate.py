@@ -146,6 +146,8 @@ class Evaluator:
                 fresh = self.start is None
                 trained = train(model, folded, training, seed, lock.shared, saved, fresh=fresh)
             found.notes["training products"] = fast.describe()
+            if trained.resumed_at:
+                found.notes["training"] = f"went on from step {trained.resumed_at}"
             found.curve[:], found.gradients[:] = trained.curve, trained.gradients
             found.metrics["train_seconds"] = time.perf_counter() - started
             if trained.ended:

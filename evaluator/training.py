@@ -31,6 +31,7 @@ class Training:
     curve: list[tuple[int, float]] = field(default_factory=list)  # (tokens, loss), now and then
     gradients: list[list[float]] = field(default_factory=list)  # at the same steps, norm per block
     ended: str | None = None
+    resumed_at: int = field(default=0, compare=False)  # the step of the checkpoint it went on from
 
 
 StepGuard = Callable[[], AbstractContextManager[object]]
@@ -59,6 +60,7 @@ def train(
     stepper, result = Stepper(model, config, steps), Training()
     if saved and (checkpoint := saved.load()):
         checkpoint.restore(model, stepper, result)
+        result.resumed_at = len(result.losses)
     watch = LossWatch(steps, fresh)
 
     for step in range(len(result.losses), steps):

@@ -82,7 +82,9 @@ def read_segment(run: Path, segment: Segment, columns: list[str] | None = None) 
     file = run / segment.file
     data = file.read_bytes()
     _check(file, data, segment.sha256)
-    table = pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+    # One thread: a process that also loaded torch may abort at its exit while Arrow's pools start.
+    parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    table = parquet.read(columns=columns, use_threads=False)
     check_schema_version(table, str(file))
     return table
 

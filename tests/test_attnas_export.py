@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attnas.commands.export import vocabulary_of
+from attnas.commands.export import sizes_of
 from attnas.model_export.conformance import Check, Exercise, check_standalone
 from attnas.model_export.report import page_of
-from attnas.model_export.standalone import standalone_source, write_standalone
+from attnas.model_export.standalone import Sizes, standalone_source, write_standalone
 from evaluator import CausalLM
 from results import read_run
 from search_space import Dense, Design, Heads, LayerDesign, Rotary, SlidingWindow
@@ -42,7 +42,8 @@ OLD_RUN = Path(__file__).parent / "data" / "run-before-settings"
 def exported(design: Design, to: Path, *, weights: bool = True, vocabulary: int = 50) -> CausalLM:
     torch.manual_seed(0)
     model = CausalLM(design, vocabulary)
-    write_standalone(design, vocabulary, model.state_dict() if weights else None, to)
+    sizes = Sizes(vocabulary, reads_bytes=vocabulary > 256)
+    write_standalone(design, sizes, model.state_dict() if weights else None, to)
     return model
 
 
@@ -236,11 +237,29 @@ def test_a_model_without_bytes_prints_token_numbers(tmp_path: Path):
 )
 def test_the_vocabulary_of_an_old_run_is_known_without_the_text(task: Any, symbols: int):
     old = replace(read_run(OLD_RUN), config={"task": task})
-    assert vocabulary_of(old) == symbols
+    assert sizes_of(old) == Sizes(symbols, reads_bytes="lm" in task)
 
 
-def test_the_vocabulary_of_a_run_is_what_it_says():
-    assert vocabulary_of(replace(read_run(OLD_RUN), provenance={"vocabulary": 99})) == 99
+def test_the_sizes_of_a_run_are_what_it_says():
+    known = {"vocabulary": 99, "channels": 5}
+    config = {"task": {"lm": {"tokenizer": "bpe:99"}, "digits": {}}}
+    run = replace(read_run(OLD_RUN), provenance=known, config=config)
+    assert sizes_of(run) == Sizes(99, 5, reads_bytes=False)
+
+
+def test_a_model_of_features_is_loaded_from_its_file(tmp_path: Path):
+    torch.manual_seed(0)
+    model = CausalLM(SMALL, 7, 5).eval()
+    write_standalone(SMALL, Sizes(7, 5), model.state_dict(), tmp_path)
+    code = (
+        "import torch, model; m = model.load(); "
+        "torch.manual_seed(1); print(m(torch.randn(2, 6, 5)).sum().item())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    torch.manual_seed(1)
+    assert float(done.stdout) == pytest.approx(model(torch.randn(2, 6, 5)).sum().item(), rel=1e-5)
 
 
 def test_the_page_has_units_and_says_that_nothing_was_checked():

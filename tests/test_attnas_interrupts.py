@@ -111,3 +111,28 @@ def test_two_interrupts_end_at_once_and_lose_nothing(folder: Path) -> None:
     assert "Traceback" not in err
     assert len(load(folder / "runs" / "my")) >= stored
     assert_resumed(folder)
+
+
+def test_a_killed_trial_goes_on_from_its_checkpoint(folder: Path) -> None:
+    """To the very weights that it would have had."""
+    sets = ["--set", "training.steps=400", "--set", "training.checkpoint_every=20"]
+    sets += ["--set", "search.trials=1", "--set", "search.preset_seeds=1"]
+    command = [*COMMAND, "search", "my.yaml", "--engine", "serial", *sets]
+    subprocess.run([*command, "--name", "whole"], cwd=folder, check=True, capture_output=True)
+    search = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    checkpoint = folder / "runs" / "my" / "checkpoints" / "trial-0.training.safetensors"
+    give_up = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < give_up and search.poll() is None:
+        time.sleep(0.01)
+    search.kill()
+    search.communicate()
+    assert checkpoint.exists()
+    subprocess.run(
+        [*COMMAND, "resume", "my"], cwd=folder, check=True, capture_output=True, timeout=180
+    )
+    rows = {name: load(folder / "runs" / name).iloc[0] for name in ("whole", "my")}
+    assert "went on from step" in rows["my"]["notes"]
+    assert rows["my"]["accuracy"] == rows["whole"]["accuracy"]
+    kept = [folder / "runs" / name / "checkpoints" / "trial-0-0.safetensors" for name in rows]
+    assert kept[0].read_bytes() == kept[1].read_bytes()
+    assert not checkpoint.exists()

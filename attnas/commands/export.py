@@ -17,7 +17,7 @@ from attnas.commands.front import designs_where
 from attnas.failures import UsageError
 from attnas.model_export.conformance import check_standalone
 from attnas.model_export.report import write_reports
-from attnas.model_export.standalone import write_standalone
+from attnas.model_export.standalone import Sizes, write_standalone
 from controller.config import DEFAULT_TASK
 from controller.weights import weights_path
 from evaluator import CausalLM
@@ -40,12 +40,17 @@ def export_run(
     run = read_run(find_run(name, RUNS))
     row = picked(run, pick, where)
     design = Design.from_json(str(row["design"]))
+    if design.kind != "decoder":
+        raise UsageError(
+            f"exports are of decoders so far, but trial {row['trial']} is an {design.kind}; its "
+            f"weights are in {weights_path(run.path, int(row['trial']), int(row['attempt']))}"
+        )
     trained = weights == "trained"
     model = _trained_model(run, row, design) if trained else _fresh_model(run, row, design)
     with _writing(to):
         to.mkdir(parents=True, exist_ok=True)
         kept = model.state_dict() if trained else None
-        write_standalone(design, model.lm_head.out_features, kept, to)
+        write_standalone(design, sizes_of(run), kept, to)
     checks = check_standalone(to, design, model) if check else []
     with _writing(to):
         write_reports(to, run, row, design, checks, has_weights=trained)
@@ -57,7 +62,7 @@ def export_run(
     if failed:
         raise UsageError(f"the export in {to} does not conform: {'; '.join(failed)}")
     console.print(f"wrote {to}" if check else f"wrote {to}; no check was run")
-    if trained and _task_of(run).get("lm") is not None:
+    if trained and sizes_of(run).reads_bytes:
         console.print(f'try:  cd {to} && python model.py "def "')
 
 
@@ -112,7 +117,7 @@ def _trained_model(run: Run, row: pd.Series, design: Design) -> CausalLM:
         raise UsageError(f"the weights of trial {row['trial']} are not in {file}; {instead}")
     try:
         kept = load_file(file)
-        model = CausalLM(design, kept["lm_head.weight"].shape[0])
+        model = CausalLM(design, kept["lm_head.weight"].shape[0], sizes_of(run).channels)
         model.load_state_dict(kept)
     except (SafetensorError, OSError, KeyError, IndexError, RuntimeError) as error:
         raise UsageError(
@@ -127,18 +132,21 @@ def _fresh_model(run: Run, row: pd.Series, design: Design) -> CausalLM:
     """The model of the trial as it was before training, under the trial's seed."""
     torch.set_num_threads(1)
     torch.manual_seed(int(row["seed"]))
-    return CausalLM(design, vocabulary_of(run)).eval()
+    sizes = sizes_of(run)
+    return CausalLM(design, sizes.vocabulary, sizes.channels).eval()
 
 
-def vocabulary_of(run: Run) -> int:
-    """Symbols of a run's task; runs of before they were kept have a part or two known since."""
-    if "vocabulary" in run.provenance:
-        return int(run.provenance["vocabulary"])
-    task = _task_of(run)
-    bytes_of_text = 0 if task.get("lm") is None else 256
-    if task.get("recall") is None:
-        return bytes_of_text
-    return bytes_of_text + Recall(RecallConfig.model_validate(task["recall"])).symbols
+def sizes_of(run: Run) -> Sizes:
+    """What a run's models read; runs of before it was kept have one or both of the first tasks."""
+    task, known = _task_of(run), run.provenance
+    if "vocabulary" in known:
+        lm = task.get("lm")
+        reads_bytes = lm is not None and lm.get("tokenizer", "bytes") == "bytes"
+        return Sizes(int(known["vocabulary"]), int(known["channels"]), reads_bytes)
+    symbols = 0 if task.get("lm") is None else 256
+    if task.get("recall") is not None:
+        symbols += Recall(RecallConfig.model_validate(task["recall"])).symbols
+    return Sizes(symbols, reads_bytes=task.get("lm") is not None)
 
 
 def _task_of(run: Run) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def show_status(name: str, as_json: bool) -> None:
     console.print(f"{summary['trials']['done']}{of} trials: {outcomes}")
     for trial, state, reason in failures(frame):
         console.print(f"  trial {trial} {state}: {reason}")
-    if beat.state in ("stopped", "silent", "unknown"):
+    if beat.state in ("stopped", "silent", "unknown") and "pruning" not in run.provenance:
         console.print(f"go on with: attnas resume {run.path}")
 
 

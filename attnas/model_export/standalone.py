@@ -13,7 +13,7 @@ import inspect
 import json
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -44,16 +44,13 @@ TAIL = '''
 # ---- loading
 
 
-MODELS = {"decoder": CausalLM, "encoder": MaskedLM, "encoder-decoder": Seq2SeqLM}
-
-
 def load(folder: str | Path | None = None, *, weights: bool = True) -> nn.Module:
     """The model that config.json describes, with the weights beside it or freshly initialised."""
     folder = Path(folder) if folder is not None else Path(__file__).parent
     text = (folder / "config.json").read_text(encoding="utf-8")
     config = json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
-    config.design.mlp_width = config.mlp_width
-    model = MODELS[config.kind](config.design, config.vocabulary)
+    config.design.mlp_width, config.design.kind = config.mlp_width, config.kind
+    model = model_of(config.design, config.vocabulary, config.channels)
     if weights:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()
@@ -62,7 +59,7 @@ def load(folder: str | Path | None = None, *, weights: bool = True) -> nn.Module
 if __name__ == "__main__":
     lm = load()
     # Byte b is token b; a task's other tokens come after the bytes and print as "?".
-    has_bytes = lm.lm_head.out_features >= 256
+    has_bytes = json.loads((Path(__file__).parent / "config.json").read_text())["reads_bytes"]
     text = sys.argv[1] if len(sys.argv) > 1 else "The "
     prompt = list(text.encode(errors="surrogateescape")) if has_bytes else []
     prompt = prompt[1 - lm.context :] or [0]  # its end, so that a token more fits the context
@@ -81,8 +78,16 @@ from safetensors.torch import load_file
 """
 
 
+class Sizes(NamedTuple):
+    """What a model reads and answers, beside its design."""
+
+    vocabulary: int
+    channels: int = 0  # features of a position; 0 where it reads symbols alone
+    reads_bytes: bool = False  # whether the first 256 symbols are bytes
+
+
 def write_standalone(
-    design: Design, vocabulary: int, weights: dict[str, Tensor] | None, to: Path
+    design: Design, sizes: Sizes, weights: dict[str, Tensor] | None, to: Path
 ) -> None:
     """model.py, config.json and, with weights, model.safetensors into the folder `to`."""
     from safetensors.torch import save_file
@@ -92,7 +97,9 @@ def write_standalone(
     config: dict[str, Any] = {
         "format": CONFIG_FORMAT,
         "kind": design.kind,
-        "vocabulary": vocabulary,
+        "vocabulary": sizes.vocabulary,
+        "channels": sizes.channels,
+        "reads_bytes": sizes.reads_bytes,
         "mlp_width": design.mlp_width,
         "design": design.spelled_out(),
     }
