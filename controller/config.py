@@ -66,6 +66,12 @@ class SearchConfig(BaseModel):
     finalists: int = Field(
         default=4, ge=0, description="last trials: designs of the front under a fresh seed"
     )
+    seeds: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="trainings of each proposal; a front then compares means over seeds",
+    )
     preset_seeds: int = Field(
         default=2,
         ge=1,

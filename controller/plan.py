@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -17,16 +18,20 @@ class Plan:
     """Trials by what they are for."""
 
     presets: int
-    proposals: int
+    proposals: int  # different ones; the budget may end among the seeds of the last
     random: int  # of the proposals
     finalists: int
+    seeds: int = 1  # of each proposal
 
     def describe(self) -> str:
         """For people."""
         return (
             f"{self.presets} preset trainings, {self.proposals} proposals ({self.random} of them "
-            f"random), {self.finalists} finalists"
+            f"random){self._seeds()}, {self.finalists} finalists"
         )
+
+    def _seeds(self) -> str:
+        return f" under {self.seeds} seeds each" if self.seeds > 1 else ""
 
     def warning(self) -> str | None:
         """A sentence if the budget leaves nothing to search with."""
@@ -43,8 +48,9 @@ def planned(space: Space, config: RunConfig) -> Plan:
     search = config.search
     presets = min(search.trials, len(planned_baselines(space, config)))
     finalists = min(search.finalists, search.trials - presets)
-    proposals = search.trials - presets - finalists
-    return Plan(presets, proposals, int(proposals * search.random_share), finalists)
+    proposals = math.ceil((search.trials - presets - finalists) / search.seeds)
+    random = int(proposals * search.random_share)
+    return Plan(presets, proposals, random, finalists, search.seeds)
 
 
 def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, str, int]]:

@@ -90,6 +90,7 @@ class Search:
         self._proposed = 0
         self._finalists = 0
         self._seeds: Counter[str] = Counter()  # trainings handed out, by key
+        self._more_seeds: list[tuple[Candidate, str, int]] = []  # of proposals already handed out
         self._logged: set[tuple[int, int]] = set()
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
@@ -179,6 +180,8 @@ class Search:
         if self._handed_out < len(self._baselines):
             return self._baselines[self._handed_out]
         if self._handed_out < search.trials - search.finalists:
+            if self._more_seeds:
+                return self._more_seeds[0]
             turn_random = int((self._proposed + 1) * search.random_share) > int(
                 self._proposed * search.random_share
             )
@@ -228,9 +231,20 @@ class Search:
             self._handed_out += 1
             self._seeds[ask.key] += 1
             self._finalists += ask.origin == "finalist"
-            self._proposed += ask.origin == "random" or ask.origin.startswith("strategy:")
+            if ask.origin == "random" or ask.origin.startswith("strategy:"):
+                self._proposal_went_out(ask, candidate)
             self._random.handed_out(candidate)
             self._strategy.handed_out(candidate)
+
+    def _proposal_went_out(self, ask: Ask, candidate: Candidate) -> None:
+        """A new proposal asks for its other seeds; one of these is no new proposal."""
+        first = self.config.search.seed
+        if ask.seed == first:
+            self._proposed += 1
+            seeds = range(first + 1, first + self.config.search.seeds)
+            self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]
+        else:
+            self._more_seeds.pop(0)
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""

@@ -124,6 +124,39 @@ def test_a_preset_equal_to_an_earlier_one_is_left_out(begin: Callable[..., Searc
     assert [t.origin for t in trials] == ["preset:mqa", "preset:mha"]
 
 
+def test_every_proposal_is_trained_under_as_many_seeds_as_asked_for(
+    begin: Callable[..., Search],
+) -> None:
+    config = config_of(presets=["mha"], seeds=3, seed=5, trials=12, random_share=0.5)
+    trials = run_out(begin(config))
+    proposals = trials[1:]
+    for first in range(0, 9, 3):
+        group = proposals[first : first + 3]
+        assert [t.seed for t in group] == [5, 6, 7]
+        assert len({(t.candidate.key, t.origin) for t in group}) == 1
+    assert [t.origin for t in proposals[::3]] == [
+        "strategy:evolution", "random", "strategy:evolution", "random",
+    ]  # fmt: skip
+    assert len(proposals) == 11  # the budget ends among the last one's seeds
+
+
+def test_a_log_that_ends_among_the_seeds_of_a_proposal_goes_on_with_them(tmp_path: Path) -> None:
+    config = config_of(presets=["mha"], seeds=3, trials=9)
+    with writer_of(tmp_path / "whole", config) as writer:
+        expected = run_out(search_of(writer, config))
+    path = tmp_path / "broken"
+    with writer_of(path, config) as writer:
+        search = search_of(writer, config)
+        done = [next_of(search) for _ in range(3)]  # mha, and a proposal under two seeds
+        for trial in done:
+            search.finish(result(trial))
+    with RunWriter.open(path) as writer:
+        rest = run_out(search_of(writer, config))
+    assert [(t.trial, t.candidate.key, t.seed, t.origin) for t in done + rest] == [
+        (t.trial, t.candidate.key, t.seed, t.origin) for t in expected
+    ]
+
+
 def test_no_design_is_handed_out_twice_but_presets_under_their_seeds(
     begin: Callable[..., Search],
 ) -> None:

@@ -45,7 +45,7 @@ CUDA: dict[str, Route] = {
     "global-window": Route("flex", "a few rows and columns of blocks, and nothing to merge"),
     "big-bird": Route("flex", "what it sees is whole blocks; nothing is gathered"),
     "hierarchical": Route("own", "means are further keys, merged with the window by copies"),
-    "linear": Route("own", "a chunked scan: products of 64 that cuBLAS does well"),
+    "linear": Route("own", "a scan: products of 512 that cuBLAS does well"),
     "gated-linear": Route("own", "the same with decay"),
     "low-rank": Route("own", "dense over few slots: SDPA as it is"),
     # Scores that are no plain product have one row, whatever the pattern.
