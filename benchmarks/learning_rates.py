@@ -18,8 +18,8 @@ from evaluator import Task, TaskConfig, TrainingConfig, model_of
 from evaluator.training import train
 from search_space import Dense, Design, Heads, LayerDesign
 
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
-SHAPES = ((32, 16), (64, 16), (128, 16), (256, 16), (128, 8), (128, 32), (128, 64))
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+SHAPES = ((32, 16), (64, 16), (128, 8), (128, 16), (128, 64), (256, 16))
 TASK = {
     "recall": {"pairs": 3, "queries": 3, "filler": 24, "keys": 4, "values": 4, "batch": 48},
     "lm": {"length": 128, "batch": 2},

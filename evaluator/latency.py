@@ -35,6 +35,9 @@ class RepeatConfig(BaseModel):
     seconds: float = Field(default=10.0, gt=0, description="time at most for one latency")
 
 
+Clock = Callable[[], float]  # seconds
+
+
 @dataclass(frozen=True, slots=True)
 class PairedLatency:
     """A median ratio with its 95% interval, and the absolute medians beside it."""
@@ -50,27 +53,31 @@ class PairedLatency:
 
 
 def measure_pair(
-    candidate: Callable[[], object], reference: Callable[[], object], config: RepeatConfig
+    candidate: Callable[[], object],
+    reference: Callable[[], object],
+    config: RepeatConfig,
+    clock: Clock = time.perf_counter,
 ) -> PairedLatency:
     """Alternate the two until the interval of the median ratio is tight, or the cap is reached."""
-    loops = [_loops(candidate), _loops(reference)]
+    loops = [_loops(candidate, clock), _loops(reference, clock)]
     clean: list[tuple[float, float]] = []
     disturbed: list[tuple[float, float]] = []
-    started = time.perf_counter()
+    started = clock()
     for turn in range(config.most):
         switches = _involuntary_switches()
         if turn % 2:  # whoever goes second finds warm caches; take turns
-            second = _sample(reference, loops[1])
-            pair = (_sample(candidate, loops[0]), second)
+            second = _sample(reference, loops[1], clock)
+            pair = (_sample(candidate, loops[0], clock), second)
         else:
-            pair = (_sample(candidate, loops[0]), _sample(reference, loops[1]))
+            first = _sample(candidate, loops[0], clock)
+            pair = (first, _sample(reference, loops[1], clock))
         (clean if _involuntary_switches() == switches else disturbed).append(pair)
         used = clean if len(clean) >= config.least else clean + disturbed
         if len(used) >= config.least:
             _, low, high = _median_interval([c / r for c, r in used])
             if high / low - 1 <= 2 * config.tolerance:
                 break
-        if time.perf_counter() - started > config.seconds and len(used) >= 6:
+        if clock() - started > config.seconds and len(used) >= 6:
             break
     used = clean if len(clean) >= config.least else clean + disturbed
     ratio, low, high = _median_interval([c / r for c, r in used])
@@ -114,20 +121,20 @@ def _with_process_spread(ratio: float, low: float, high: float) -> tuple[float, 
     return ratio * math.exp(-down), ratio * math.exp(up)
 
 
-def _loops(work: Callable[[], object]) -> int:
+def _loops(work: Callable[[], object], clock: Clock) -> int:
     """Calls per sample, after a warm-up, so that a sample is long enough to time."""
     work()
     work()
-    once = _sample(work, 1)
+    once = _sample(work, 1, clock)
     return max(1, math.ceil(SHORTEST_SAMPLE_S / max(once, 1e-7)))
 
 
-def _sample(work: Callable[[], object], loops: int) -> float:
+def _sample(work: Callable[[], object], loops: int, clock: Clock) -> float:
     """Seconds per call over `loops` calls."""
-    started = time.perf_counter()
+    started = clock()
     for _ in range(loops):
         work()
-    return (time.perf_counter() - started) / loops
+    return (clock() - started) / loops
 
 
 def _involuntary_switches() -> int:

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,59 +30,85 @@ from search_space import Dense, Design, Heads, LayerDesign, SlidingWindow, count
 QUICK = RepeatConfig(least=6, most=6, seconds=0.01)
 
 
-def busy(*milliseconds: float) -> Callable[[], None]:
-    """Work that keeps the processor for so long, one value after the other."""
-    turn = 0
+class Clock:
+    """Time that passes in work alone, so that no other process can disturb a test."""
 
-    def work() -> None:
-        nonlocal turn
-        until = time.perf_counter() + milliseconds[turn % len(milliseconds)] / 1e3
-        turn += 1
-        while time.perf_counter() < until:
-            pass
+    def __init__(self) -> None:
+        self.now = 0.0
 
-    return work
+    def __call__(self) -> float:
+        return self.now
+
+    def busy(self, *milliseconds: float) -> Callable[[], None]:
+        """Work that takes so long, one value after the other."""
+        turn = 0
+
+        def work() -> None:
+            nonlocal turn
+            self.now += milliseconds[turn % len(milliseconds)] / 1e3
+            turn += 1
+
+        return work
 
 
-def test_work_that_takes_twice_as_long_has_an_interval_around_two() -> None:
-    timed = measure_pair(busy(6), busy(3), RepeatConfig())
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_work_that_takes_twice_as_long_has_an_interval_around_two(clock: Clock) -> None:
+    timed = measure_pair(clock.busy(6), clock.busy(3), RepeatConfig(), clock)
     assert timed.low <= 2 <= timed.high
-    assert timed.low <= timed.ratio <= timed.high
-    assert timed.candidate_ms / timed.reference_ms == pytest.approx(timed.ratio, rel=0.2)
+    assert timed.ratio == pytest.approx(2)
+    assert (timed.candidate_ms, timed.reference_ms) == pytest.approx((6, 3))
+    assert timed.settled
     assert timed.pairs >= 9
 
 
-def test_work_against_itself_has_an_interval_around_one() -> None:
-    work = busy(3)
-    timed = measure_pair(work, work, RepeatConfig())
-    assert timed.low <= 1 <= timed.high
+def test_noise_that_both_share_does_not_move_the_ratio(clock: Clock) -> None:
+    """A machine that slows down and recovers: a pair sees the same of it."""
+    speeds = [1, 1, 1, 1, 3, 3, 3, 3, 1, 1]
+    candidate = clock.busy(*(4 * speed for speed in speeds))
+    reference = clock.busy(*(2 * speed for speed in speeds))
+    timed = measure_pair(candidate, reference, RepeatConfig(), clock)
+    assert timed.ratio == pytest.approx(2)
+    assert timed.settled
 
 
-def test_a_measurement_that_did_not_settle_says_so() -> None:
-    erratic = busy(3, 3, 3, 12, 3, 30, 3, 3, 12, 30, 12, 30, 3, 30)
-    timed = measure_pair(erratic, busy(2.5), RepeatConfig(tolerance=0.01, least=8, most=8))
+def test_a_measurement_that_did_not_settle_says_so(clock: Clock) -> None:
+    erratic = clock.busy(3, 3, 3, 12, 3, 30, 3, 3, 12, 30, 12, 30, 3, 30)
+    config = RepeatConfig(tolerance=0.01, least=8, most=8)
+    timed = measure_pair(erratic, clock.busy(2.5), config, clock)
     assert not timed.settled
     assert timed.high / timed.low > 1.5
 
 
-def test_a_cap_of_time_ends_a_measurement_at_six_pairs() -> None:
-    erratic = busy(3, 3, 3, 9, 3, 15, 9)
+def test_a_cap_of_time_ends_a_measurement_at_six_pairs(clock: Clock) -> None:
+    erratic = clock.busy(3, 3, 3, 9, 3, 15, 9)
     config = RepeatConfig(tolerance=0.001, least=6, most=1000, seconds=1e-3)
-    assert measure_pair(erratic, busy(2.5), config).pairs == 6
+    assert measure_pair(erratic, clock.busy(2.5), config, clock).pairs == 6
 
 
-def test_short_work_is_repeated_within_a_sample() -> None:
+def test_short_work_is_repeated_within_a_sample(clock: Clock) -> None:
     calls = [0, 0]
 
     def count(which: int) -> Callable[[], None]:
         def work() -> None:
             calls[which] += 1
+            clock.now += (2**-20, 2**-18)[which]  # powers of two add up exactly
 
         return work
 
-    timed = measure_pair(count(0), count(1), QUICK)
+    timed = measure_pair(count(0), count(1), QUICK, clock)
     assert timed.pairs + timed.disturbed == 6
-    assert min(calls) > 6 * 1000  # 2 ms of calls that take less than 2 us
+    assert calls == [3 + 6 * 2098, 3 + 6 * 525]  # samples of 2 ms, after a warm-up of three
+
+
+def test_real_work_has_a_duration() -> None:
+    numbers = torch.randn(64, 64)
+    timed = measure_pair(lambda: numbers @ numbers, lambda: numbers @ numbers, QUICK)
+    assert 0 < timed.low <= timed.ratio <= timed.high
+    assert timed.candidate_ms > 0
 
 
 @pytest.mark.parametrize(
