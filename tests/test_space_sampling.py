@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -302,20 +301,3 @@ def test_the_same_seed_draws_the_same_designs() -> None:
         for rng in (np.random.default_rng(7), np.random.default_rng(7))
     ]
     assert drawn[0] == drawn[1]
-
-
-def test_a_large_free_space_is_quick() -> None:
-    home, rng = space(FREE, depth=24, context=8192), np.random.default_rng(0)
-    for name, draw in (
-        ("uniform", lambda: home.sample(rng)),
-        ("structured", lambda: home.sample_structured(rng)),
-    ):
-        start = time.perf_counter()
-        for _ in range(1000):
-            draw()
-        print(f"1,000 {name} samples of 24 free layers: {time.perf_counter() - start:.3f} s")
-    parent = home.sample(rng)
-    start = time.perf_counter()
-    for _ in range(200):
-        parent = home.mutate(parent, rng)
-    print(f"200 mutations: {time.perf_counter() - start:.3f} s")
