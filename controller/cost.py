@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,10 +11,9 @@ from controller.config import RunConfig
 from controller.run import read_task
 from evaluator import Task, model_of
 from evaluator.settings import with_settings
-from evaluator.training import train
+from evaluator.step_time import step_seconds
 from search_space import Space
 
-STEPS = 4  # timed after as many to warm up
 BESIDE_TRAINING = 1.15  # measuring and scoring, as a share of training: quickstart runs took 1.1
 
 
@@ -41,7 +39,7 @@ class Cost:
         trial = f"{self.trial_s:.2g}" if self.trial_s < 10 else f"{self.trial_s:,.0f}"
         return (
             f"about {trial} s of training a trial and {whole} in all on "
-            f"{self.workers} worker(s){limit}; timed here on {STEPS} steps of dense multi-head"
+            f"{self.workers} worker(s){limit}; timed here on a few steps of dense multi-head"
         )
 
 
@@ -59,11 +57,7 @@ def estimated_cost(config: RunConfig, space: Space) -> Cost:
     }
     training, task = with_settings(config.training, task, sizes)
     model = model_of(space.presets()["mha"], task.vocabulary, task.channels)
-    few = training.model_copy(update={"steps": STEPS, "tokens": None, "checkpoint_every": None})
-    train(model, task, few, seed=0)
-    started = time.perf_counter()
-    train(model, task, few, seed=0)
-    step_s = (time.perf_counter() - started) / STEPS
+    step_s = step_seconds(model, task, training)
     steps = training.steps_over(task.tokens_per_step())
     return Cost(
         trial_s=BESIDE_TRAINING * step_s * steps * training.folds,

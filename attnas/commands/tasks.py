@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,13 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluator import Task, TrainingConfig, model_of
+from evaluator.step_time import step_seconds
 from evaluator.tasks import TASKS
 from evaluator.tasks.interface import TaskType
-from evaluator.training import train
 from search_space import Dense, Design, Heads, LayerDesign, NoPosition
 from search_space.design import ModelKind
 
-STEPS = 4  # timed after as many to warm up
 WIDTH, HEADS, DIM = 64, 4, 16  # of the dense design that is timed, two blocks deep
 
 
@@ -95,11 +93,7 @@ def minutes_of(task: Task, kind: ModelKind, longest: int) -> float:
     """Minutes of 1,000 training steps on this machine, from a few."""
     torch.set_num_threads(1)
     model = model_of(dense_design(kind, longest), task.vocabulary, task.channels)
-    config = TrainingConfig(steps=STEPS)
-    train(model, task, config, seed=0)
-    started = time.perf_counter()
-    train(model, task, config, seed=0)
-    return (time.perf_counter() - started) / STEPS * 1000 / 60
+    return step_seconds(model, task, TrainingConfig()) * 1000 / 60
 
 
 def dense_design(kind: ModelKind, context: int) -> Design:
