@@ -149,6 +149,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/tasks.md")
     options = parser.parse_args()
     names = [name for name in CASES if name in options.only.split(",")]
+    if options.seeds < 2 or (options.write and names != list(CASES)):
+        parser.error("noise needs two seeds or more, and --write all tasks")
     table = ["| task | design | quarter | half | whole |", "|---|---|---|---|---|"]
     print("\n".join(table), flush=True)
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:

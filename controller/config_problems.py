@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from pydantic import BaseModel
 
-from evaluator.settings import settable
+from evaluator.settings import NOT_SETTINGS, settable
 from evaluator.tasks import TASKS
 from search_space import PRESETS, ConfigError, Design, Document, Space, validate
 from search_space.axes import size_axes
@@ -50,6 +50,9 @@ def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
                     "what it needs; leave `folds` out and use several seeds"
                 )
                 yield ("training", "folds"), message
+        if config.start is not None:
+            message = "a parent's weights have seen what other folds hold out; leave `folds` out"
+            yield ("training", "folds"), message
     if kind == "encoder" and "decode" in config.measuring.model_fields_set:
         yield ("measuring", "decode"), "an encoder generates nothing; leave `decode` out"
 
@@ -104,8 +107,13 @@ def _setting_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
     None of those allowed asks for a longer context.
     """
     known = settable(config.training, config.task)
+    budgeted = config.training.tokens is not None or "training.tokens" in config.space.settings
     for name, axis in config.space.settings.items():
         location = ("space", "settings", name)
+        if name == "training.steps" and budgeted:
+            message = "a budget of `training.tokens` takes the place of steps; leave one out"
+            yield location, f"`{dotted(location)}`: {message}"
+            continue
         if name not in known:
             yield location, f"`{dotted(location)}`: {_no_setting(config, name, list(known))}"
             continue
@@ -119,6 +127,8 @@ def _setting_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
 
 def _no_setting(config: RunConfig, name: str, known: list[str]) -> str:
     """Why a path is none: it is misspelt, or trials that differ in it would not compare."""
+    if name in {f"training.{field}" for field in NOT_SETTINGS}:
+        return "this decides how a trial is scored or kept, not what it learns; leave it out"
     plain: Any = config.model_dump()
     for step in name.split("."):
         plain = plain.get(step, ...) if isinstance(plain, dict) else ...

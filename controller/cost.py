@@ -53,7 +53,7 @@ def estimated_cost(config: RunConfig, space: Space) -> Cost:
     sizes = {
         name: round(fmean(map(float, values)))
         for name, values in space.settings.items()
-        if name == "training.steps" or name.endswith(".batch")
+        if name in ("training.steps", "training.tokens") or name.endswith(".batch")
     }
     training, task = with_settings(config.training, task, sizes)
     model = model_of(space.presets()["mha"], task.vocabulary, task.channels)

@@ -34,7 +34,7 @@ def finetuning(run: Run, trial: int, task: str | None, seeds: int, frozen: bool)
         "presets": [],
         "preset_seeds": seeds,
         "finalists": 0,
-        "seed": data.get("search", {}).get("seed", 0),
+        "seed": row["seed"] + 1,  # other batches than the parent's
     }
     if seeds == 1:
         data["engine"] = {"name": "serial"}

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from controller.weights import weights_path
 from evaluator.inherit import Parent
 from evaluator.start import Start
+from evaluator.tasks import TaskConfig
 from results import Run, RunError, read_run
 from search_space import Design
 
@@ -41,11 +42,30 @@ class StartConfig(BaseModel):
         return str(path.resolve())
 
 
-def start_of(config: StartConfig | None) -> Start | None:
-    """The parent with its weights; RunError, one sentence, where there is none."""
+def start_of(config: StartConfig | None, task: TaskConfig) -> Start | None:
+    """The parent with its weights; RunError, one sentence, where it can't serve for a task."""
     if config is None:
         return None
-    return Start(parent_of(read_run(Path(config.run)), config.trial), config.frozen)
+    run = read_run(Path(config.run))
+    _refuse_what_was_seen(run, task)
+    return Start(parent_of(run, config.trial), config.frozen)
+
+
+def _refuse_what_was_seen(run: Run, task: TaskConfig) -> None:
+    """Items that a parent learned from must not be held out from its children."""
+    before = run.config.get("task", {})
+    for kind, part in task.parts():
+        theirs = before.get(kind.name)
+        if not kind.folds or theirs is None:
+            continue
+        old = kind.config.model_validate(theirs).model_dump()
+        new = part.model_dump()
+        differing = {name for name in new if new[name] != old[name]} - {"weight", "batch"}
+        if differing and differing <= {"held_out", "length"}:
+            raise RunError(
+                f"with another {' and '.join(sorted(differing))} than in {run.path}, "
+                f"{kind.name} would hold out items that the parent learned from; leave it as it was"
+            )
 
 
 def parent_of(run: Run, trial: int) -> Parent:
@@ -54,6 +74,8 @@ def parent_of(run: Run, trial: int) -> Parent:
     if not rows:
         raise RunError(f"{run.path} has no trial {trial}; `attnas front` lists those it has")
     row = rows[-1]
+    if run.config.get("training", {}).get("folds", 1) > 1:
+        raise RunError(f"{run.path} was cross-validated and keeps no weights; take another run")
     file = weights_path(run.path, trial, row["attempt"])
     if not file.exists():
         raise RunError(

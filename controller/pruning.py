@@ -87,11 +87,6 @@ def pruning_of(
     row = [row for row in run.rows.to_pylist() if row["trial"] == trial][-1]
     data = as_trained(run, json.loads(row["settings"] or "{}"))
     training = data["training"]
-    if training["folds"] > 1:
-        raise RunError(
-            f"trial {trial} of {run.path} is of {training['folds']} folds, so its weights have "
-            "seen what is held out from others; prune a trial of a run without folds"
-        )
     training["learning_rate"] = float(f"{SLOWER * training['learning_rate']:.6g}")
     if retrain is None and training["tokens"] is not None:
         training["tokens"] = max(1, round(RETRAINED * training["tokens"]))

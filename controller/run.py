@@ -80,7 +80,7 @@ def start(
     data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
     task = Task.of(config.task, data)
-    start_of(config.start)  # says so if there is no such parent
+    start_of(config.start, config.task)  # says so if there is no such parent
     sizes = {"vocabulary": task.vocabulary, "channels": task.channels}
     writer = RunWriter.create(
         path,
@@ -153,7 +153,8 @@ def _drive(
     search = session.search
     with beating(writer, session), watch(session):
         if config.engine.name == "serial":
-            task, begin = Task.of(config.task, data), start_of(config.start)
+            task = Task.of(config.task, data)
+            begin = start_of(config.start, config.task)
             evaluator = Evaluator(config.evaluation, task, reference, begin)
             with _draining_on_interrupt(session):
                 session.phase = "searching"
@@ -196,7 +197,9 @@ def read_task(config: RunConfig) -> dict[str, Any]:
     """The task's data, before anything is written; a sentence if there is none."""
     try:
         data = dict(read_data(config.task))
-        Task.of(config.task, data).fold(0, config.training.folds)  # says so if items are too few
+        task = Task.of(config.task, data)
+        for fold in range(config.training.folds):
+            task.fold(fold, config.training.folds)  # says so if items are too few
         return data
     except (ValueError, OSError) as error:
         raise ConfigError([Problem(f"task: {error}")]) from error

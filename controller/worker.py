@@ -11,8 +11,9 @@ import traceback
 from pathlib import Path
 
 from controller.search import Trial
-from controller.weights import checkpoint_path, keep_weights, weights_path
+from controller.weights import checkpoint_path, weights_path
 from evaluator import Evaluator, Measurement
+from evaluator.checkpoint import StorageError, save_whole
 from results import TrialRow
 
 
@@ -26,10 +27,13 @@ def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> Tri
         settings = dict(trial.settings)
         measurement = evaluator.evaluate(trial.design, trial.seed, settings, so_far)
         row = row_of(trial, measurement, worker, started)
+    except StorageError:
+        raise
     except Exception as error:
+        so_far.unlink(missing_ok=True)
         return failed_row(trial, error, run, worker, started)
     if measurement.weights:
-        keep_weights(measurement.weights, weights_path(run, trial.trial, trial.attempt))
+        save_whole(measurement.weights, weights_path(run, trial.trial, trial.attempt))
     so_far.unlink(missing_ok=True)
     return row
 

@@ -10,6 +10,7 @@ dimension.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,11 +21,18 @@ from evaluator.kernels.mixer import HeadShape, TokenMixer
 from evaluator.rotary import Turns, rotate, rotate_back, turned_by
 
 NORM_EPS = 1e-5
+ALWAYS = nullcontext()
 
 
 def exactly(norm: nn.RMSNorm, x: Tensor) -> Tensor:
     """Normalised in the norm's own precision, whatever autocast made of what it is given."""
     return norm(x.to(norm.weight.dtype))
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Mixing is done in full precision: kernels keep sums, and recompute outside autocast."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else ALWAYS
 
 
 def mixer_of(pattern: Any, shape: HeadShape, layer: Any, scale: float) -> Any:
@@ -115,7 +123,8 @@ class Attention(nn.Module):
         query = rotate(query, turn) if turn else query
         seen = lent if lent is not None else self._taken_in(x, source, turns, cache)
         parts = zip(self._mixers(), by_pattern(query, self.head_counts), seen, strict=True)
-        mixed = [mixer(part, what) for mixer, part, what in parts]
+        with without_autocast(x):
+            mixed = [mixer(part, what) for mixer, part, what in parts]
         out = mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)  # (B, H, T, D)
         if turn and seen[0][0] is seen[0][1]:  # values were turned with the keys
             out = rotate_back(out, turn)
@@ -142,10 +151,13 @@ class Attention(nn.Module):
             own_values = by_pattern(values, self.kv_counts)
         held = cache or [None] * len(self.kv_counts)
         parts = zip(self._mixers(), own_keys, own_values, held, strict=True)
-        return [mixer.take_in(k, v, c, x) for mixer, k, v, c in parts]
+        with without_autocast(x):
+            return [mixer.take_in(k, v, c, x) for mixer, k, v, c in parts]
 
     def _mixers(self) -> list[Any]:
         return list(self.mixers)
 
     def _heads(self, projected: Tensor, heads: int) -> Tensor:
+        exact = self.q_proj.weight.dtype
+        projected = projected if projected.dtype == exact else projected.to(exact)
         return projected.unflatten(-1, (heads, self.dim)).transpose(1, 2)  # (B, heads, T, D)

@@ -8,6 +8,8 @@ generator's state is kept.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +57,27 @@ class Checkpoint:
         return {name[len(prefix) :]: value for name, value in found if name.startswith(prefix)}
 
 
+class StorageError(OSError):
+    """The run's storage failed; that is no fault of the trial's."""
+
+
+def save_whole(
+    tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Written beside and renamed: a process that dies here leaves no half a file.
+
+    Raises StorageError where the file system refuses.
+    """
+    beside = path.with_suffix(f".{os.getpid()}")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, metadata)
+        os.replace(beside, path)
+    except (SafetensorError, OSError) as error:  # the first is what a full disk comes as
+        raise StorageError(f"{path} could not be written: {error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class SavedTraining:
     """Where a trial's checkpoint is kept, if anywhere, and a name for the trial and its data."""
@@ -63,18 +86,11 @@ class SavedTraining:
     of: str
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write beside and rename; OSError if the storage fails."""
+        """Write beside and rename; StorageError if the storage fails."""
         if self.path is None:
             return
-        beside = self.path.with_suffix(".part")
         metadata = {"of": self.of, "progress": json.dumps(checkpoint.progress)}
-        try:
-            save_file(checkpoint.tensors, beside, metadata)
-            beside.replace(self.path)
-        except SafetensorError as error:  # what it makes of a full disk
-            raise OSError(f"a checkpoint could not be written to {self.path}: {error}") from error
-        finally:
-            beside.unlink(missing_ok=True)
+        save_whole(checkpoint.tensors, self.path, metadata)
 
     def load(self) -> Checkpoint | None:
         """What was saved for the same trial; None where there is nothing whole of it."""

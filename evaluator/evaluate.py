@@ -85,6 +85,7 @@ class Evaluator:
     device: str = "cpu"
     _reference_model: AnyModel | None = None
     _lock: DeviceLock | None = None
+    _fingerprint: str = ""
 
     def evaluate(
         self,
@@ -136,8 +137,21 @@ class Evaluator:
         if reason := self._broken_limit(found.metrics):
             return _ended(found, "infeasible", reason)
 
-        of = " ".join((design.key, str(seed), training.model_dump_json(), task.fingerprint))
-        saved = SavedTraining(checkpoint, of)
+        of = " ".join((design.key, str(seed), training.model_dump_json(), self._data()))
+        how, saved = (training, task), SavedTraining(checkpoint, of)
+        return self._learned(model, design, seed, how, found, saved)
+
+    def _learned(
+        self,
+        model: AnyModel,
+        design: Design,
+        seed: int,
+        how: tuple[TrainingConfig, Task],
+        found: Measurement,
+        saved: SavedTraining,
+    ) -> Measurement:
+        """Train and score, once or in every fold; weights are kept of a single training alone."""
+        (training, task), lock = how, self._shared_lock()
         started, learned = time.perf_counter(), []
         for fold in range(training.folds):
             model = self._begun(design, task, seed, found) if fold else model
@@ -154,7 +168,8 @@ class Evaluator:
                 return _ended(found, "diverged", trained.ended)
             learned.append(score(model, folded, lock.shared))
         found.metrics.update(averaged(learned))
-        found.weights.update(model.state_dict())
+        if training.folds == 1:
+            found.weights.update(model.state_dict())
         return found
 
     def _begun(self, design: Design, task: Task, seed: int, found: Measurement) -> AnyModel:
@@ -165,6 +180,11 @@ class Evaluator:
             share = self.start.put_into(model, design, task.spelled())
             found.metrics["inherited_share"] = share
         return model
+
+    def _data(self) -> str:
+        """The fingerprint of the run's data, taken once; settings leave bytes and scores alone."""
+        self._fingerprint = self._fingerprint or self.task.fingerprint
+        return self._fingerprint
 
     def _shared_lock(self) -> DeviceLock:
         """One for all trials: each lock keeps two files open."""
@@ -196,7 +216,7 @@ class Evaluator:
             "dtype": "float32",
             "torch": torch.__version__,
             "kernels": "plain-pytorch",
-            "data": self.task.fingerprint,  # the run's: settings leave bytes and scores alone
+            "data": self._data(),
         }
 
 

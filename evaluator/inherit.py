@@ -83,7 +83,7 @@ def _of_block(
         return None
     block = int(place["block"])
     source = chosen_block(block, len(own), len(theirs))
-    cross = rest.startswith("cross_attn.")
+    cross = rest.startswith("cross_attn")  # its norm too
     owner = theirs[source].cross_owner if cross else theirs[source].owner
     found = parent.weights.get(f"{stack}layers.{owner}.{rest}")
     layer = own[block].cross if cross else own[block].layer

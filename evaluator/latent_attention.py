@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluator.attention import NORM_EPS, exactly, mixer_of, score_scale
+from evaluator.attention import NORM_EPS, exactly, mixer_of, score_scale, without_autocast
 from evaluator.kernels.mixer import HeadShape
 from evaluator.rotary import Turns, rotate, turned_by
 
@@ -60,7 +60,8 @@ class LatentAttention(nn.Module):
         lent: list[Any] | None = None,
     ) -> tuple[Tensor, list[Any]]:
         """(B, T, E) to the same; nothing is lent to other layers."""
-        query = self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D + R)
+        projected = self.q_proj(x).to(self.q_proj.weight.dtype)
+        query = projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T, D + R)
         if self.turned_by:
             plain, turned = query.split((self.dim, self.turned), dim=-1)
             query = torch.cat((plain, rotate(turned, turns[self.turned_by])), dim=-1)
@@ -82,6 +83,7 @@ class LatentAttention(nn.Module):
         assert looked_at is not None, "cross attention needs a source"
         latent, turned = self.kv_a_proj_with_mqa(looked_at).split((self.rank, self.turned), dim=-1)
         latent = exactly(self.kv_a_layernorm, latent).unsqueeze(1)  # (B, 1, T, L)
+        turned = turned.to(latent.dtype)
         if not self.turned_by:
             return latent
         turned = rotate(turned.unsqueeze(1), turns[self.turned_by])
@@ -90,12 +92,14 @@ class LatentAttention(nn.Module):
     def _whole(self, query: Tensor, latents: Tensor) -> Tensor:
         """A sequence from its beginning, keys and values formed: (B, H, T, D)."""
         latent, turned = latents.squeeze(1).split((self.rank, self.turned), dim=-1)
-        up = self.kv_b_proj(latent).unflatten(-1, (self.heads, 2 * self.dim)).transpose(1, 2)
+        up = self.kv_b_proj(latent).to(latent.dtype)
+        up = up.unflatten(-1, (self.heads, 2 * self.dim)).transpose(1, 2)
         keys, values = up.chunk(2, dim=-1)  # (B, H, T, D) each
         if self.turned:
             shared = turned.unsqueeze(1).expand(-1, self.heads, -1, -1)
             keys = torch.cat((keys, shared), dim=-1)
-        return self.mixer(query, self.mixer.take_in(keys, values, None))
+        with without_autocast(query):
+            return self.mixer(query, self.mixer.take_in(keys, values, None))
 
     def _absorbed(self, query: Tensor, seen: Any) -> Tensor:
         """New tokens over the latents themselves: (B, H, T, D)."""

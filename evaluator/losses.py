@@ -8,7 +8,7 @@ from statistics import median
 
 SPREAD_OVER = 20  # losses are judged by the median of a twentieth of the steps, five at least
 FEWEST_STEPS = 40  # shorter trainings are over before anything can be said
-BLOWN_UP = 2.0  # times the initial loss, which is that of a guess
+BLOWN_UP = 2.0  # times the initial loss, or a guess's, whichever is larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,21 @@ class LossWatch:
     """Judges the losses of all steps so far."""
 
     steps: int
+    guess: float = 0.0  # the loss of one who knows nothing
     fresh: bool = True  # whether the weights were drawn; trained ones may have nothing to learn
 
     def verdict(self, losses: Sequence[float]) -> str | None:
         """Why training should end, as a sentence; None while it should go on.
 
-        Blown up: above twice its beginning, any time after the warm-up. Stalled: half-way, no
-        lower than it began, though the weights were fresh.
+        Blown up: above twice its beginning and a guess's. Stalled: half-way, no lower than it
+        began, though the weights were fresh.
         """
         span = max(5, self.steps // SPREAD_OVER)
         done = len(losses)
         if self.steps < FEWEST_STEPS or done < 2 * span:
             return None
         begun, now = median(losses[:span]), median(losses[-span:])
-        if now > BLOWN_UP * begun:
+        if now > BLOWN_UP * max(begun, self.guess):
             return (
                 f"the loss rose from {begun:.3g} to {now:.3g} by step {done} of {self.steps}; a "
                 "lower learning rate may help"

@@ -1,6 +1,6 @@
 """Settings: what of training may differ from trial to trial, and a trial's values put in place.
 
-    training.<field>      any field of the training configuration
+    training.<field>      any field of the training configuration that decides what is learned
     task.<part>.batch     sequences per training step
 
 Everything else of the task decides the data, the vocabulary or what an accuracy means, so trials
@@ -21,11 +21,16 @@ from search_space.axis_config import Value
 
 Config = TypeVar("Config", bound=BaseModel)
 
+# These change what a trial is scored on, or nothing that it learns.
+NOT_SETTINGS = ("folds", "checkpoint_every", "log_every")
+
 
 def settable(training: TrainingConfig, task: TaskConfig) -> dict[str, tuple[BaseModel, str]]:
     """Every setting that this configuration has: the part that holds it, and its field there."""
     found: dict[str, tuple[BaseModel, str]] = {
-        f"training.{name}": (training, name) for name in type(training).model_fields
+        f"training.{name}": (training, name)
+        for name in type(training).model_fields
+        if name not in NOT_SETTINGS
     }
     for kind, part in task.parts():
         found[f"task.{kind.name}.batch"] = (part, "batch")

@@ -61,7 +61,7 @@ def train(
     if saved and (checkpoint := saved.load()):
         checkpoint.restore(model, stepper, result)
         result.resumed_at = len(result.losses)
-    watch = LossWatch(steps, fresh)
+    watch = LossWatch(steps, math.log(task.vocabulary), fresh)
 
     for step in range(len(result.losses), steps):
         with guard():
@@ -135,10 +135,13 @@ BLOCK = re.compile(r"(?:\w+\.)*layers\.\d+")
 
 
 def gradient_norms(model: AnyModel) -> dict[str, float]:
-    """The gradient's norm of each block, in order, and under "" that of all else."""
+    """The gradient's norm of each block, in order, and under "" that of all else.
+
+    A block that is not trained has 0.
+    """
     blocks: dict[str, list[Tensor]] = {}
     for name, weight in model.named_parameters():
-        if weight.grad is not None:
-            block = BLOCK.match(name)
-            blocks.setdefault(block[0] if block else "", []).append(weight.grad)
+        block = BLOCK.match(name)
+        grads = blocks.setdefault(block[0] if block else "", [])
+        grads += [] if weight.grad is None else [weight.grad]
     return {name: float(get_total_norm(grads)) for name, grads in blocks.items()}

@@ -71,7 +71,7 @@ def test_another_task_has_a_vocabulary_of_its_own_over_the_same_bytes(folder: Pa
     run = tuned(task="classify", seeds=2)
     child = read_run(run)
     assert child.rows["state"].to_pylist() == ["complete", "complete"]
-    assert sorted(child.rows["seed"].to_pylist()) == [0, 1]
+    assert sorted(child.rows["seed"].to_pylist()) == [1, 2]  # other batches than the parent's
     assert list(child.config["task"]) == ["classify"]
     assert {o.column for o in child.objectives} == {"accuracy", "kv_cache_bytes"}
 
@@ -135,3 +135,21 @@ def test_the_table_of_tasks_says_what_a_guess_gets(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "recall: designs that can look a fact up" in out
     assert "own: docs/own-task.md says how" in out
+
+
+def test_items_that_a_parent_learned_from_are_not_held_out_from_its_child(
+    folder: Path,
+) -> None:
+    digits = ["task={digits: {batch: 4}}", "objectives={accuracy: max, kv_cache_bytes: min}"]
+    sets = [*digits, "space.settings={}", "search.trials=1"]
+    search_config(Path("my.yaml"), "parent", sets, None)
+    for wrong, sentence in (
+        ("task.digits.held_out=100", "would hold out items that the parent learned from"),
+        ("training.folds=2", "a parent's weights have seen what other folds hold out"),
+    ):
+        with pytest.raises((RunError, ConfigError), match=sentence):
+            finetune_trial("parent", 0, None, False, 1, "child", [wrong])
+    search_config(Path("my.yaml"), "folded", [*sets, "training.folds=2"], None)
+    assert read_run(Path("runs/folded")).rows["accuracy_fold_sd"][0].as_py() >= 0
+    with pytest.raises(RunError, match="was cross-validated and keeps no weights"):
+        finetune_trial("folded", 0, None, False, 1, "child", [])

@@ -26,7 +26,7 @@ from controller import (
 from controller.cost import estimated_cost
 from controller.worker import failed_row
 from evaluator import Evaluator, Task, TaskConfig, TrainingConfig
-from evaluator.settings import settable, with_settings
+from evaluator.settings import NOT_SETTINGS, settable, with_settings
 from results import RunWriter, by_design, load, parse_objectives, read_run
 from search_space import ConfigError, Design, Space, apply_override, load_yaml
 
@@ -410,6 +410,7 @@ def test_settings_are_axes_of_the_space(tmp_path: Path) -> None:
             "training.* and task.*.batch may be settings",
         ),
         ("training.warmup: 0.2", "task.lm.text: prose", 8, "would not compare"),
+        ("training.warmup: 0.2", "training.folds: 2", 8, "not what it learns; leave it out"),
         ("training.warmup: 0.2", "task.lm.weight: 2", 8, "would not compare"),
         ("training.warmup: 0.2", "search.trials: 2", 8, "would not compare"),
         (
@@ -447,7 +448,11 @@ def test_a_mistake_in_a_setting_is_a_sentence_with_its_line(
 def test_every_setting_that_exists_is_known(tmp_path: Path) -> None:
     config = written(tmp_path, YAML)
     names = list(settable(config.training, config.task))
-    assert names == [f"training.{n}" for n in TrainingConfig.model_fields] + ["task.lm.batch"]
+    learned = [name for name in TrainingConfig.model_fields if name not in NOT_SETTINGS]
+    assert names == [f"training.{name}" for name in learned] + ["task.lm.batch"]
+    assert set(TrainingConfig.model_fields) - set(learned) == {
+        "folds", "checkpoint_every", "log_every",
+    }  # fmt: skip
 
 
 def test_an_override_reaches_a_setting_by_its_dotted_name(tmp_path: Path) -> None:

@@ -14,7 +14,16 @@ from evaluator.inherit import Parent, blocks_of, chosen_block, inherit, kept_que
 from evaluator.model import AnyModel
 from evaluator.start import Start
 from evaluator.training import train
-from search_space import PRESETS, Dense, Design, Heads, LayerDesign, Space, SpaceConfig
+from search_space import (
+    PRESETS,
+    Dense,
+    Design,
+    Heads,
+    LayerDesign,
+    NoPosition,
+    Space,
+    SpaceConfig,
+)
 
 RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
 SYMBOLS = ["a", "b", "c", "d"]
@@ -25,8 +34,14 @@ def a_design(*heads: Heads, width: int = 16, **layer: Any) -> Design:
 
 
 def drawn(design: Design, symbols: list[str], seed: int) -> AnyModel:
+    """Fresh weights, gains too, so that no two are alike."""
     torch.manual_seed(seed)
-    return model_of(design, len(symbols))
+    model = model_of(design, len(symbols))
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() == 1:
+                weight.uniform_(0.5, 1.5)
+    return model
 
 
 def parent_of(design: Design, symbols: list[str] = SYMBOLS) -> Parent:
@@ -55,6 +70,17 @@ def test_a_child_of_the_same_design_is_its_parent(kind: str) -> None:
         assert taken == set(model.state_dict())
         for weight_name, weight in model.state_dict().items():
             assert torch.equal(weight, parent.weights[weight_name]), (name, weight_name)
+
+
+def test_a_cross_layer_over_a_tied_block_takes_its_own_norm() -> None:
+    heads = Heads(2, 2, 8)
+    cross = LayerDesign(heads, Dense(), kind="cross", position=NoPosition())
+    causal = LayerDesign(heads, Dense())
+    both = LayerDesign(heads, Dense(), kind="bidirectional")
+    design = Design(16, 32, (both, causal, cross, replace(causal, tied=True), cross))
+    parent = parent_of(design)
+    for name, weight in child_of(design, parent).state_dict().items():
+        assert torch.equal(weight, parent.weights[name]), name
 
 
 def presets_of(kind: str) -> dict[str, Design]:

@@ -211,8 +211,10 @@ def _remarks(
     designs = by_design(frame, objectives)
     if len(report) < len(designs):
         lines.append(f"{len(report)} of {len(designs)} designs are kept; the front is theirs.")
-    random = sum("random" in origin.split(", ") for origin in designs["origin"])
-    if random < FEW_RANDOM:
+    origins = [origin.split(", ") for origin in designs["origin"]]
+    random = sum("random" in each for each in origins)
+    searched = any(part.startswith(("strategy:", "random")) for each in origins for part in each)
+    if searched and random < FEW_RANDOM:
         lines.append(
             f"{len(designs)} designs, {random} of them random, prove nothing about the search "
             f"against random sampling."

@@ -157,7 +157,7 @@ class _TrialAsTrainable(tune.Trainable):
                 config.evaluation,
                 Task.of(config.task, data),
                 Design.from_json(self._setup_json["reference"]),
-                start_of(config.start),
+                start_of(config.start, config.task),
             )
         return self._evaluator
 
