@@ -126,14 +126,69 @@ def test_the_split_is_random_within_a_class_and_the_same_each_time():
     assert len(set(np.diff(np.flatnonzero(first.held)))) > 5
 
 
+def test_items_that_are_alike_stay_together():
+    contents = [bytes([n % 200]) for n in range(1000)]
+    labels = Labels.of(split_labels(["ab"[n % 2] for n in range(1000)], 1000, "the set", contents))
+    folds = [labels.fold(index, 5) for index in range(5)]
+    for split in (labels, *folds):
+        held, others = ({contents[n] for n in np.flatnonzero(split.held == on)} for on in (1, 0))
+        assert not held & others
+        assert len(held) == 40
+        assert np.bincount(split.classes[split.held]).tolist() == [100, 100]
+    assert np.sum([fold.held for fold in folds], axis=0).tolist() == [1] * 1000
+
+
+def test_items_without_a_like_are_split_as_if_nothing_were_said_of_them():
+    names = [*"a" * 30, *"b" * 50, *"c" * 20]
+    plain = split_labels(names, 1000, "the set")
+    said = split_labels(names, 1000, "the set", [bytes([n]) for n in range(100)])
+    assert set(plain) == set(said) == {"classes", "held", "names"}
+    assert all((plain[name] == said[name]).all() for name in plain)
+
+
+def test_an_item_with_two_labels_is_on_one_side():
+    contents = [bytes([n // 2]) for n in range(80)]
+    labels = Labels.of(split_labels([*"abba"] * 20, 1000, "the set", contents))
+    assert (labels.held[::2] == labels.held[1::2]).all()
+    assert labels.held.sum() == 16
+
+
+def test_a_class_of_one_item_over_and_over_is_refused():
+    contents = [b"x"] * 9 + [b"y", b"z"]
+    with pytest.raises(ValueError, match=r"repeated ones count once.* 1 of 2 .* such as 'a'; add"):
+        split_labels(["a"] * 9 + ["b"] * 2, 1000, "the set", contents)
+
+
+@pytest.mark.parametrize("folds", [0, 2, 3])
+def test_no_text_is_on_both_sides(tmp_path: Path, folds: int):
+    """200 texts, five times each, the last time with an end that is cut off."""
+    path = tmp_path / "texts.jsonl"
+    texts = [(f"text {n:03}", "klm"[n % 3]) for n in range(200)]
+    every = texts * 4 + [(f"{text} and more", label) for text, label in texts]
+    path.write_text("\n".join(json.dumps({"text": t, "label": label}) for t, label in every))
+    whole: Classify = built(CLASSIFY, file=str(path), length=8)
+    parts = [whole.fold(index, folds) for index in range(folds)] or [whole]
+    for part in parts:
+        asked = {row for batch in part.held_out() for row in rows_of(batch)}
+        trained = {row for step in range(60) for row in rows_of(part.train_batch(0, step))}
+        assert not asked & trained
+        assert len(asked) == pytest.approx(200 / (folds or 5), abs=1)
+        assert len(asked | trained) == 200
+    assert len({part.fingerprint for part in (whole, *parts)}) == folds + 1
+
+
+def rows_of(batch: Batch) -> set[tuple[int, ...]]:
+    return set(map(tuple, batch.inputs.tolist()))
+
+
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
         ([], "the set holds no items; add some of two classes or more"),
         (["a"], "the set has one class alone, 'a', .*; add items of another"),
         (["a"] * 50, "the set has one class alone, 'a', "),
-        (["a", "a", "b"], "the set 1 of 2 classes have one, such as 'b'; add items or leave"),
-        (["a", "b", "c"], "3 of 3 classes have one, such as 'a'"),
+        (["a", "a", "b"], "the set 1 of 2 classes have fewer, such as 'b'; add items or leave"),
+        (["a", "b", "c"], "3 of 3 classes have fewer, such as 'a'"),
         (["a", "a", "b", "b"], "two classes, but 1 of the 4 items of the set don't; give more"),
         (["a"] * 2 + ["b"] * 100, "two classes, but 20 of the 102 items of the set don't"),
     ],
@@ -244,11 +299,13 @@ def test_workers_get_plain_arrays(part: Part, texts: str):
 
 def test_a_text_is_cut_at_its_end_and_padded_in_front(tmp_path: Path):
     path = tmp_path / "texts.csv"
-    path.write_text("label,text\n" + "one,é\ntwo,abcdef\n" * 5)
+    path.write_text("label,text\n" + "".join(f"one,{n}é\ntwo,a{n}bcdef\n" for n in range(5)))
     part: Classify = built(CLASSIFY, file=str(path), length=4)
     (held,) = part.held_out()
     asked = {tuple(row) for row in held.inputs.tolist()}
-    assert asked == {(PADDING, PADDING, 0xC3, 0xA9, QUESTION), (*b"abcd", QUESTION)}
+    short = {(PADDING, *f"{n}é".encode(), QUESTION) for n in range(5)}
+    long = {(*f"a{n}bc".encode(), QUESTION) for n in range(5)}
+    assert (len(asked), len(asked & short), len(asked & long)) == (2, 1, 1)
     assert part.spelled([97, PADDING, QUESTION, QUESTION + 1]) == ["a", "·", "?", "one"]
     answer = dict(zip(held.inputs[:, 0].tolist(), held.targets[:, -1].tolist(), strict=True))
     assert answer == {PADDING: QUESTION + 1, ord("a"): QUESTION + 2}
@@ -400,18 +457,30 @@ def test_series_are_scaled_and_padded_in_front(series: str):
     part: Vowels = built(VOWELS, file=series)
     assert (part.symbols, part.channels, part.labels.names) == (2, 3, ("down", "up"))
     assert part.frames.shape == (20, 29, 2)
-    short, long = part.frames[0], part.frames[18]  # of 1 and of 10 frames
+    short, long = part.scaled[0], part.scaled[18]  # of 1 and of 10 frames
     assert not short[:-1].any()
     assert short[-1].any()
     assert not long[:19].any()
     assert (np.diff(long[19:, 0]) > 0).all()
-    values = np.concatenate(
-        [f[29 - n :] for f, n in zip(part.frames, np.arange(2, 22) // 2, strict=True)]
-    )
-    assert values.mean(0) == pytest.approx([0, 0], abs=1e-5)
-    assert values.std(0) == pytest.approx([1, 1], abs=1e-5)
     cut: Vowels = built(VOWELS, file=series, length=3)
-    assert (np.diff(cut.frames[18, :, 0]) > 0).all()
+    assert (np.diff(cut.scaled[18, :, 0]) > 0).all()
+
+
+def test_series_are_scaled_by_what_is_trained_on_alone(series: str):
+    whole: Vowels = built(VOWELS, file=series)
+    for part in (whole, *(whole.fold(index, 4) for index in range(4))):
+        each = [f[29 - n :] for f, n in zip(part.scaled, part.lengths, strict=True)]
+        values = np.concatenate(
+            [f for f, held in zip(each, part.labels.held, strict=True) if not held]
+        )
+        assert values.mean(0) == pytest.approx([0, 0], abs=1e-5)
+        assert values.std(0) == pytest.approx([1, 1], abs=1e-5)
+
+    frames = whole.frames.copy()
+    frames[whole.labels.held, -1] += 1000
+    other = Vowels.of(whole.config, whole.labels, frames, whole.lengths)
+    assert torch.equal(other.train_batch(0, 0).inputs, whole.train_batch(0, 0).inputs)
+    assert other.fingerprint != whole.fingerprint
 
 
 @pytest.mark.parametrize(

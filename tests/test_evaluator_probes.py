@@ -261,6 +261,22 @@ def test_chance_of_list_operations_is_the_share_of_the_most_frequent_answer() ->
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"operators": ["MIN"], "length": 400, "operands": 300, "held_out": 64},
+        {"operators": ["MIN"], "length": 100, "held_out": 16},
+        {"operators": ["MAX"], "length": 100, "operands": 100, "held_out": 16},
+    ],
+    ids=str,
+)
+def test_list_operations_that_all_come_to_one_digit_are_refused(fields: dict[str, Any]) -> None:
+    sentence = f"all {fields['held_out']} come to the same with operators={fields['operators'][0]},"
+    with pytest.raises(ValueError, match=f"{sentence} length=.*; add MED or SM to `operators`, or"):
+        probe(LISTOPS, **fields)
+    assert probe(LISTOPS, **fields | {"operators": ["MIN", "SM"]}).levels.chance < 1
+
+
+@pytest.mark.parametrize(
     ("config", "fields", "sentence"),
     [
         (CopyingConfig, {"count": 17}, "count=17, length=16; raise length to 17"),

@@ -419,6 +419,15 @@ def test_a_text_of_one_byte_over_and_over_is_refused(part: Any, tmp_path: Path) 
         part.read(part.config(text=str(tmp_path / "x.txt")))
 
 
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe:300"])
+def test_a_held_out_set_of_one_byte_is_refused(tokenizer: str, tmp_path: Path) -> None:
+    """Tokens of several lengths may differ where bytes don't."""
+    path = tmp_path / "x.txt"
+    path.write_text("abc xxx " * 226 + "x" * 202)  # held out: an odd number of x
+    with pytest.raises(ValueError, match="one and the same of all bytes for the held-out set"):
+        LM.read(LmConfig(text=str(path), tokenizer=tokenizer, length=8))
+
+
 def mlm_of(**fields: Any) -> MaskedLanguageModel:
     config = MlmConfig.model_validate(fields)
     part = MLM.build(config, read_mlm(config))

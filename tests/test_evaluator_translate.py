@@ -269,24 +269,30 @@ JSONL, TSV = "a.jsonl", "a.tsv"
     [
         (TSV, b"", "the file {} holds no pairs; add some lines to it"),
         (TSV, b"\n  \n", "the file {} holds no pairs"),
-        (TSV, b"a\tb\nc\n", "line 2 of {} has 1 column; write it as source, tab, target"),
-        (TSV, b"a\tb\n\nc\td\te\n", "line 3 of {} has 3 columns"),
-        (TSV, b"a\tb\nc\t \n", "line 2 of {} has no target; add it or take the line out"),
-        (
-            TSV,
-            b"a\tb\n\xff\tb\n",
-            "{}, line 2 has the byte 0xff; save the file in UTF-8",
-        ),
-        (TSV, "a\tb\n".encode("utf-16"), "{}, line 1 has the byte 0xff"),
+        (TSV, b"a\tb\nc\n", "{} line 2 has 1 column; write it as source, tab, target"),
+        (TSV, b"a\tb\n\nc\td\te\n", "{} line 3 has 3 columns; write it"),
+        (TSV, b"a\tb\nc\t \n", "{} line 2 has no target; add it or take the line out"),
+        (TSV, b"a\tb\n\xff\tb\n", "{} line 2 is not UTF-8: it has the byte 0xff; save the file"),
+        (TSV, "a\tb\n".encode("utf-16"), "{} line 1 is not UTF-8: it has the byte 0xff"),
         (TSV, b"a\tb\n", "{} has 1 of .*, out of 1 pair; give more pairs"),
         (TSV, b"a\tb\na\tc\n", "{} has 1 of .*, out of 2 pairs; give more pairs"),
         (TSV, b"a\tb\nc\t" + b"d" * 64, "has 1 .* target_length=64, out of 2 pairs; raise the"),
         (TSV, b"a" * 65 + b"\tb\n", "has 0 of up to source_length=64 bytes .*; raise the lengths"),
-        (JSONL, b"{}\n", "line 1 of {} has no source; name two of its fields under `columns`"),
-        (JSONL, b'{"source": "a", "to": "b"}', "has no target; name two of source, to under"),
-        (JSONL, b'{"source": "a", "target": 3}', "line 1 of {} has no target"),
-        (JSONL, b'{"source": "a"', "line 1 of {} is not JSON .*; mend the line"),
-        (JSONL, b"[1, 2]", "line 1 of {} is not; write it as"),
+        (JSONL, b"", "the file {} holds no pairs; add some lines to it"),
+        (JSONL, b"\n{}\n", "{} line 2 has no column `source`, only none; name the right one"),
+        (JSONL, b'{"source": "a", "to": "b"}', "no column `target`, only source, to; name the"),
+        (JSONL, b'{"source": "a", "target": 3}', "{} line 1 has int in column `target`, where"),
+        (JSONL, b'{"source": "a", "target": null}', "{} line 1 has no target; add it or take"),
+        (JSONL, b'\n{"source": "a"', "{} line 2 is not JSON .*; write one object on each line"),
+        (JSONL, b"[1, 2]", "{} line 1 is list, not an object; write one object on each line"),
+        (JSONL, b"[" * 100_000, r"{} line 1 is not JSON \(nested too deeply\); write one object"),
+        (JSONL, b'{"source": ' + b"1" * 5000, r"{} line 1 is not JSON \(Exceeds the limit"),
+        (
+            JSONL,
+            b'{"source": "a", "target": "\\ud800"}',
+            "{} line 1 has half of a surrogate pair in column `target`, .*; repair the row",
+        ),
+        (JSONL, b'{"source": "\xe9", "target": "b"}', "{} line 1 is not UTF-8: it has the byte"),
         ("a.txt", b"a\tb\n", "must end in .tsv, .tab, .jsonl, .ndjson, but got 'a.txt'; rename it"),
     ],
     ids=str,
@@ -297,6 +303,20 @@ def test_bad_files_are_sentences(tmp_path: Path, name: str, raw: bytes, sentence
     with pytest.raises(ValueError, match=sentence.format(re.escape(str(path)))) as caught:
         translate_of(pairs=str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_quotes_of_two_columns_are_part_of_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tab"
+    path.write_text('"Go," he said.\t"Va", dit-il.\n"\t«\n', "utf-8")
+    part = translate_of(pairs=str(path))
+    found = pairs_of(part, held=True) | pairs_of(part, held=False)
+    assert found == {('"Go," he said.', '"Va", dit-il.'), ('"', "«")}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for name in (TSV, JSONL):
+        with pytest.raises(ValueError, match=f"{name} can't be read: No such file.*; check the"):
+            translate_of(pairs=str(tmp_path / name))
 
 
 def test_two_files_must_have_equally_many_lines(tmp_path: Path) -> None:

@@ -29,6 +29,26 @@ def rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     return READERS[file.suffix.lower()](file, columns)
 
 
+def lines(file: Path) -> Iterator[str]:
+    """Lines with their breaks, of which only a line feed is one.
+
+    Raises ValueError, one sentence, for a wrong byte with its line, and where the file can't be
+    read.
+    """
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise ValueError(
+                        f"{file} line {number} is not UTF-8: it has the byte "
+                        f"{line[error.start]:#04x}; save the file in UTF-8"
+                    ) from None
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}; check the path") from None
+
+
 def text_in(row: Row, column: str, value: Any) -> bytes:
     """A cell's text in UTF-8, empty where the cell is; ValueError, one sentence, otherwise."""
     if value is None:
@@ -48,14 +68,15 @@ def text_in(row: Row, column: str, value: Any) -> bytes:
 
 
 def _json_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(lines(file), 1):
         place = f"{file} line {number}"
         if not line.strip():
             continue
         try:
             found = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError
+            deep = isinstance(error, RecursionError)
+            why = "nested too deeply" if deep else getattr(error, "msg", str(error))
             raise ValueError(
                 f"{place} is not JSON ({why}); write one object on each line"
             ) from None
@@ -70,7 +91,7 @@ def _json_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
 def _csv_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CELL)
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
     header: list[str] = []
     try:
         for cells in reader:
@@ -124,19 +145,6 @@ READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[Row]]] = {
     ".tsv": _csv_rows,
     ".parquet": _parquet_rows,
 }
-
-
-def _lines(file: Path) -> Iterator[str]:
-    """Lines with their breaks, so that a wrong byte is known by its line."""
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{file} line {number} is not UTF-8: it has the byte "
-                    f"{line[error.start]:#04x}; save the file in UTF-8"
-                ) from None
 
 
 def _check_columns(asked: Sequence[str], found: Sequence[str], place: str) -> None:

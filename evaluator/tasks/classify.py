@@ -50,7 +50,9 @@ class ClassifyConfig(PartConfig):
     )
     batch: int = Field(default=32, ge=1, description="sequences of a training step")
     held_out: int = Field(
-        default=1000, ge=2, description="texts in the held-out set; a fifth of all where less"
+        default=1000,
+        ge=2,
+        description="different texts in the held-out set; a fifth of all where less",
     )
 
     @field_validator("file")
@@ -77,8 +79,9 @@ def read_classify(config: ClassifyConfig) -> Data:
         what, items = "the built-in set of names", locale_names()
     else:
         what, items = config.file, labelled_texts(config)
-    labels = split_labels([label for _, label in items], config.held_out, what)
-    kept = Ragged.of(text.encode()[: config.length] for text, _ in items)
+    cut = [text.encode()[: config.length] for text, _ in items]
+    labels = split_labels([label for _, label in items], config.held_out, what, cut)
+    kept = Ragged.of(cut)
     return labels | {"bytes": kept.flat, "ends": kept.ends}
 
 

@@ -27,6 +27,7 @@ from evaluator.tasks.interface import (
     TaskType,
     above_chance,
     hash_of,
+    held_out_batches,
     reads_nothing,
     step_generator,
 )
@@ -96,10 +97,7 @@ class Induction:
         return self._draw(self.config.batch, step_generator(seed, step, "induction/train"))
 
     def held_out(self) -> Iterator[Batch]:
-        left, index = self.config.held_out, 0
-        while left > 0:
-            yield self._draw(min(left, 128), step_generator(0, index, "induction/held-out"))
-            left, index = left - 128, index + 1
+        return held_out_batches(self.config.held_out, "induction/held-out", self._draw)
 
     def scores(self, tally: Tally) -> dict[str, float]:
         right = tally.correct / tally.count

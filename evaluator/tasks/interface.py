@@ -166,8 +166,17 @@ def step_generator(seed: int, step: int, stream: str) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed[:15], 16))
 
 
+def held_out_batches(
+    total: int, stream: str, draw: Callable[[int, torch.Generator], Batch]
+) -> Iterator[Batch]:
+    """So many sequences made on the fly, at most 128 at a time, the same for every trial."""
+    for index, first in enumerate(range(0, total, 128)):
+        yield draw(min(total - first, 128), step_generator(0, index, stream))
+
+
 def above_chance(right: float, chance: float) -> float:
     """A share of right answers as an accuracy: 0 at chance or below, 1 where all are right."""
+    assert chance < 1, "a part whose answers are all alike is refused when it is read"
     return max(0.0, (right - chance) / (1 - chance))
 
 

@@ -1,13 +1,14 @@
 """Labelled items: which of them are held out, and batches that ask for one answer at the end.
 
 Items of every class are spread evenly over training and held-out set, and over folds (stratified).
+Items that are alike stay together, so that no held-out one is known from training.
 
 Shapes: N items, B batch, T positions, F features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,14 +32,17 @@ class Labels:
     classes: Numbers  # (N,)
     held: Flags  # (N,)
     names: tuple[str, ...]  # by class
+    alike: Numbers | None = None  # (N,) what group each is of, numbered from 0; None: its own
 
     @classmethod
     def of(cls, data: Data) -> Labels:
-        return cls(data["classes"], data["held"], tuple(map(str, data["names"])))
+        names = tuple(map(str, data["names"]))
+        return cls(data["classes"], data["held"], names, data.get("alike"))
 
     @property
     def data(self) -> Data:
-        return {"classes": self.classes, "held": self.held, "names": np.array(self.names)}
+        data = {"classes": self.classes, "held": self.held, "names": np.array(self.names)}
+        return data if self.alike is None else data | {"alike": self.alike}
 
     @property
     def chance(self) -> float:
@@ -69,7 +73,8 @@ class Labels:
         Raises ValueError, one sentence, where a share would not hold two classes.
         """
         assert 0 <= index < folds >= 2
-        held = _ranks(self.classes) % folds == index
+        alike = np.arange(len(self.classes)) if self.alike is None else self.alike
+        held = (_ranks(self.classes[_firsts(alike)]) % folds == index)[alike]
         if len(np.unique(self.classes[held])) < 2:
             raise ValueError(
                 f"a fold must hold items of two classes, but one of {folds} folds of "
@@ -78,36 +83,52 @@ class Labels:
         return replace(self, held=held)
 
 
-def split_labels(labels: Sequence[str], most: int, what: str) -> Data:
+def split_labels(
+    labels: Sequence[str], most: int, what: str, contents: Sequence[bytes] | None = None
+) -> Data:
     """Arrays for `Labels.of`: a fifth of the items held out, but `most` at most.
 
+    Items of equal contents are alike and count as one, of its first item's class.
     Raises ValueError, one sentence that names `what` holds the items, where they can't be split.
     """
     if not len(labels):
         raise ValueError(f"{what} holds no items; add some of two classes or more")
-    names, classes, counts = np.unique(
-        np.asarray(labels, dtype=np.str_), return_inverse=True, return_counts=True
-    )
+    names, classes = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
     if len(names) < 2:
         raise ValueError(
             f"{what} has one class alone, {str(names[0])!r}, but there must be two to tell apart; "
             f"add items of another"
         )
+    classes = classes.astype(np.int64)
+    alike = _numbered(range(len(classes)) if contents is None else contents)
+    firsts = _firsts(alike)
+    counts = np.bincount(classes[firsts], minlength=len(names))
     if counts.min() < 2:
         lone = names[counts < 2]
         raise ValueError(
-            f"each class must have two items, one to learn from and one to be asked, but in "
-            f"{what} {len(lone)} of {len(names)} classes have one, such as {str(lone[0])!r}; add "
-            f"items or leave the class out"
+            f"each class must have two items (repeated ones count once), one to learn from and "
+            f"one to be asked, but in {what} {len(lone)} of {len(names)} classes have fewer, such "
+            f"as {str(lone[0])!r}; add items or leave the class out"
         )
-    classes = classes.astype(np.int64)
-    held = _spread(classes, min(most, round(HELD_SHARE * len(classes))))
+    held = _spread(classes[firsts], min(most, round(HELD_SHARE * len(firsts))))[alike]
     if len(np.unique(classes[held])) < 2:
         raise ValueError(
             f"the held-out set must have items of two classes, but {held.sum()} of the "
             f"{len(classes)} items of {what} don't; give more items"
         )
-    return {"classes": classes, "held": held, "names": names}
+    data: Data = {"classes": classes, "held": held, "names": names}
+    return data if len(firsts) == len(alike) else data | {"alike": alike}
+
+
+def _numbered(contents: Sequence[Hashable]) -> Numbers:
+    """Equal contents by number, in the order in which they first come (N,)."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(each, len(numbers)) for each in contents], dtype=np.int64)
+
+
+def _firsts(alike: Numbers) -> Numbers:
+    """The first item of each group."""
+    return np.unique(alike, return_index=True)[1]
 
 
 def _ranks(classes: Numbers) -> Numbers:

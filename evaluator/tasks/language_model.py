@@ -33,7 +33,7 @@ from evaluator.tasks.text_config import SOURCE_FIELDS, TextConfig
 
 
 class LmConfig(TextConfig):
-    """Next-byte prediction on a built-in text or the user's own."""
+    """Prediction of the next byte or token of a built-in text or the user's own."""
 
     tokenizer: str = Field(
         default=BYTES,
@@ -57,6 +57,11 @@ def read_lm(config: LmConfig) -> Data:
     else:
         data = tokenized(absolute_tokenizer(config.tokenizer), raw, config.text)
     config.check(data, "bytes" if config.tokenizer == BYTES else "tokens")
+    if "counts" in data and np.count_nonzero(data["counts"]) < 2:  # in tokens of several lengths
+        raise ValueError(
+            f"the text {config.text} leaves one and the same of all bytes for the held-out set, so "
+            f"that there is nothing to predict; give another text"
+        )
     return data
 
 

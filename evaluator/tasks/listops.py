@@ -25,13 +25,14 @@ from pydantic import Field, field_validator
 from evaluator.tasks.interface import (
     IGNORED,
     Batch,
+    Data,
     Levels,
     PartConfig,
     Tally,
     TaskType,
     above_chance,
     hash_of,
-    reads_nothing,
+    held_out_batches,
     step_generator,
 )
 
@@ -80,6 +81,18 @@ class ListopsConfig(PartConfig):
         return self.length + 1
 
 
+def read_listops(config: ListopsConfig) -> Data:
+    """Nothing; ValueError, one sentence, where all held-out lists come to the same digit."""
+    if most_frequent(config.model_dump_json()) == 1:
+        raise ValueError(
+            f"the lists of the held-out set must come to two digits or more, but all "
+            f"{config.held_out} come to the same with operators={', '.join(config.operators)}, "
+            f"length={config.length}, operands={config.operands}; add MED or SM to `operators`, "
+            f"or lower `length`"
+        )
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Listops:
     """Token ids: digits from 0, the operators with their brackets, `]`, padding, `=`."""
@@ -108,10 +121,7 @@ class Listops:
         return self._draw(self.config.batch, step_generator(seed, step, "listops/train"))
 
     def held_out(self) -> Iterator[Batch]:
-        left, index = self.config.held_out, 0
-        while left > 0:
-            yield self._draw(min(left, 128), step_generator(0, index, "listops/held-out"))
-            left, index = left - 128, index + 1
+        return held_out_batches(self.config.held_out, "listops/held-out", self._draw)
 
     def scores(self, tally: Tally) -> dict[str, float]:
         right = tally.correct / tally.count
@@ -189,7 +199,7 @@ def most_frequent(config: str) -> float:
 LISTOPS = TaskType(
     name="listops",
     config=ListopsConfig,
-    read=reads_nothing,
+    read=read_listops,
     build=lambda config, data: Listops(config),
     kinds=("decoder", "encoder"),
     columns=("accuracy_listops", "listops_right"),

@@ -104,7 +104,7 @@ class Task:
 
     @property
     def vocabulary(self) -> int:
-        """Symbols of all parts; language modelling comes first, so that byte b is token b."""
+        """Symbols of all parts, those of `lm` first: without a tokenizer, byte b is token b."""
         return sum(part.symbols for part in self.parts)
 
     def spelled(self) -> list[str]:

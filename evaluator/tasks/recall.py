@@ -25,6 +25,7 @@ from evaluator.tasks.interface import (
     TaskType,
     above_chance,
     hash_of,
+    held_out_batches,
     reads_nothing,
     step_generator,
 )
@@ -87,11 +88,7 @@ class Recall:
         return self._draw(self.config.batch, step_generator(seed, step, "recall/train"))
 
     def held_out(self) -> Iterator[Batch]:
-        left, index = self.config.held_out, 0
-        while left > 0:
-            generator = step_generator(0, index, "recall/held-out")
-            yield self._draw(min(left, 128), generator)
-            left, index = left - 128, index + 1
+        return held_out_batches(self.config.held_out, "recall/held-out", self._draw)
 
     def scores(self, tally: Tally) -> dict[str, float]:
         right = tally.correct / tally.count

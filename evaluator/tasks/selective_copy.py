@@ -27,6 +27,7 @@ from evaluator.tasks.interface import (
     TaskType,
     above_chance,
     hash_of,
+    held_out_batches,
     reads_nothing,
     step_generator,
 )
@@ -87,10 +88,7 @@ class SelectiveCopy:
         return self._draw(self.config.batch, step_generator(seed, step, "copying/train"))
 
     def held_out(self) -> Iterator[Batch]:
-        left, index = self.config.held_out, 0
-        while left > 0:
-            yield self._draw(min(left, 128), step_generator(0, index, "copying/held-out"))
-            left, index = left - 128, index + 1
+        return held_out_batches(self.config.held_out, "copying/held-out", self._draw)
 
     def scores(self, tally: Tally) -> dict[str, float]:
         right = tally.correct / tally.count

@@ -10,7 +10,7 @@ Shapes: N items, B batch, L frames, T positions (frames and the question), F fea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +20,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 
 from evaluator.sources.paths import absolute_file
-from evaluator.sources.time_series import Frames, Series, read_series
+from evaluator.sources.time_series import Frames, read_series
 from evaluator.tasks.interface import (
     Batch,
     Data,
@@ -64,12 +64,19 @@ class VowelsConfig(PartConfig):
 
 
 def read_vowels(config: VowelsConfig) -> Data:
-    """Frames (N, L, F) and classes; ValueError, one sentence, where they can't serve."""
+    """Frames (N, L, F) with zeros in front, how many there are (N,), and classes.
+
+    Raises ValueError, one sentence, where they can't serve.
+    """
     files = _bundled() if config.file is None else [config.file]
     items = [item for file in files for item in read_series(file)]
     what = "the set of vowels" if config.file is None else config.file
     labels = split_labels([item.label for item in items], config.held_out, what)
-    return labels | {"frames": _padded(items, config.length)}
+    cut = [item.frames[: config.length] for item in items]
+    frames = np.zeros((len(cut), config.length, cut[0].shape[1]), dtype=np.float32)
+    for row, values in zip(frames, cut, strict=True):
+        row[config.length - len(values) :] = values
+    return labels | {"frames": frames, "lengths": np.array([len(values) for values in cut])}
 
 
 def _bundled() -> list[str]:
@@ -84,15 +91,14 @@ def _bundled() -> list[str]:
     return [str(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST")]
 
 
-def _padded(items: Sequence[Series], length: int) -> Frames:
-    """Each channel scaled to mean 0 and variance 1, then zeros in front: (N, L, F)."""
-    cut = [item.frames[:length] for item in items]
-    every = np.concatenate(cut).astype(np.float64)
-    mean, spread = every.mean(0), every.std(0)
-    frames = np.zeros((len(cut), length, every.shape[1]), dtype=np.float32)
-    for row, values in zip(frames, cut, strict=True):
-        row[length - len(values) :] = (values - mean) / np.where(spread > 0, spread, 1)
-    return frames
+def _scaled(labels: Labels, frames: Frames, lengths: Numbers) -> Frames:
+    """Each channel with mean 0 and variance 1 over the training items; zeros in front stay."""
+    there = np.arange(frames.shape[1]) >= frames.shape[1] - lengths[:, None]  # (N, L)
+    known = frames[there & ~labels.held[:, None]].astype(np.float64)  # all frames, F
+    mean, spread = known.mean(0), known.std(0)
+    scaled = np.zeros_like(frames)
+    scaled[there] = (frames[there] - mean) / np.where(spread > 0, spread, 1)
+    return scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,14 @@ class Vowels:
 
     config: VowelsConfig
     labels: Labels
-    frames: Frames  # (N, L, F)
+    frames: Frames  # (N, L, F) as they were read
+    lengths: Numbers  # (N,)
+    scaled: Frames  # (N, L, F)
     name: ClassVar[str] = "vowels"
+
+    @classmethod
+    def of(cls, config: VowelsConfig, labels: Labels, frames: Frames, lengths: Numbers) -> Vowels:
+        return cls(config, labels, frames, lengths, _scaled(labels, frames, lengths))
 
     @property
     def symbols(self) -> int:
@@ -115,8 +127,8 @@ class Vowels:
     @property
     def fingerprint(self) -> str:
         shape = self.config.model_dump_json(exclude={"weight", "file"})
-        data = self.labels.data | {"frames": self.frames}
-        return hash_of("vowels/1", shape, hash_of_data(data))
+        data = self.labels.data | {"frames": self.frames, "lengths": self.lengths}
+        return hash_of("vowels/2", shape, hash_of_data(data))
 
     @property
     def levels(self) -> Levels:
@@ -130,13 +142,13 @@ class Vowels:
         return map(self._batch, self.labels.asked())
 
     def fold(self, index: int, folds: int) -> Vowels:
-        return replace(self, labels=self.labels.fold(index, folds))
+        return self.of(self.config, self.labels.fold(index, folds), self.frames, self.lengths)
 
     def scores(self, tally: Tally) -> dict[str, float]:
         return self.labels.scores(self.name, tally)
 
     def _batch(self, items: Numbers) -> Batch:
-        frames = torch.from_numpy(self.frames[items])  # (B, L, F)
+        frames = torch.from_numpy(self.scaled[items])  # (B, L, F)
         answers = torch.from_numpy(self.labels.classes[items])
         return one_answer(with_question(frames), answers)
 
@@ -148,7 +160,7 @@ VOWELS = TaskType(
     name="vowels",
     config=VowelsConfig,
     read=read_vowels,
-    build=lambda config, data: Vowels(config, Labels.of(data), data["frames"]),
+    build=lambda config, data: Vowels.of(config, Labels.of(data), data["frames"], data["lengths"]),
     kinds=("encoder", "decoder"),
     columns=("accuracy_vowels", "vowels_right"),
     tells="designs that tell a signal's source from its whole course",
