@@ -408,7 +408,7 @@ def test_storage_that_fails_makes_no_row_and_resume_repeats_the_trial(tmp_path: 
     def break_checkpoints(session: Session) -> None:
         (session.path / "checkpoints").rmdir()
 
-    with pytest.raises(OSError, match="trial-0-0.safetensors could not be written"):
+    with pytest.raises(OSError, match=r"trial-0-0\.safetensors could not be written"):
         started(path, tiny_config(), watch_search(break_checkpoints))
     assert len(load(path)) == 0
     assert [ask.trial for ask in read_run(path).pending] == [0]
