@@ -44,7 +44,9 @@ Address = Annotated[
 
 @app.command()
 def init(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task to start from.")] = "lm",
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="lm, quickstart, classify, digits or translate.")
+    ] = "lm",
     to: Annotated[Path, typer.Option(help="The file to write.")] = Path("attnas.yaml"),
 ) -> None:
     """Write a starter configuration, commented. Example: attnas init --to my.yaml"""

@@ -36,6 +36,7 @@ from search_space import (
     load_yaml,
     validate,
 )
+from search_space.axes import size_axes
 from search_space.validation import closest, located_error
 
 TIMED = ("prefill_", "decode_")  # columns that the grid alone decides
@@ -182,9 +183,13 @@ class RunConfig(BaseModel):
 
     @property
     def evaluation(self) -> EvaluationConfig:
-        """The evaluator's part."""
+        """The evaluator's part; designs of several widths share a rate that suits each."""
+        training = self.training
+        if training.scale_with_width is None:
+            widths = next(axis.values for axis in size_axes(self.space) if axis.name == "width")
+            training = training.model_copy(update={"scale_with_width": len(set(widths)) > 1})
         return EvaluationConfig(
-            training=self.training,
+            training=training,
             measuring=self.measuring,
             limits=self.limits,
             threads=self.threads,

@@ -42,6 +42,9 @@ def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
                 f"is of kind {kind}; change `space.kind`, or take {or_list(others)}"
             )
             yield ("task", task.name), message
+    if config.training.tokens is not None and "steps" in config.training.model_fields_set:
+        message = "a budget of `training.tokens` takes the place of steps; leave one out"
+        yield ("training", "steps"), message
     if config.training.folds > 1:
         for task, _ in config.task.parts():
             if not task.folds:

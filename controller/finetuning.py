@@ -57,6 +57,8 @@ def task_named(task: str, before: dict[str, Any]) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
         raise ConfigError([Problem(f"{path} has no `task`; give a configuration that has one")])
+    if path.suffix in (".py", ".yaml", ".yml"):
+        raise ConfigError([Problem(f"there is no file {task}; give one that exists")])
     message = (
         f"there is no task {task!r}; give {', '.join(TASKS)}, or a YAML file with a `task`, or a "
         "Python file with one of your own"

@@ -22,7 +22,7 @@ from controller.config import RunConfig, config_of
 from controller.parents import VOCABULARY, parent_of
 from controller.run import provenance, read_task
 from controller.search import Trial
-from controller.trained_as import as_trained
+from controller.trained_as import as_trained, with_overrides
 from controller.weights import weights_path
 from controller.worker import run_trial
 from evaluator import Evaluator, Task, model_of
@@ -31,8 +31,9 @@ from evaluator.head_cuts import prunable
 from evaluator.head_pruning import Ranked, RankingBatches, cut_weights, ranked
 from evaluator.inherit import Parent
 from evaluator.start import Start
+from evaluator.training_config import TrainingConfig
 from results import Run, RunError, RunWriter, TrialRow
-from search_space import Design, Document, Space, apply_override
+from search_space import Design, Document, Space
 from search_space.deployability import refusals
 
 RETRAINED = 0.2  # of the parent's steps, for each trial
@@ -92,11 +93,11 @@ def pruning_of(
         training["tokens"] = max(1, round(RETRAINED * training["tokens"]))
     else:
         training["tokens"] = None
-        training["steps"] = retrain or max(1, round(RETRAINED * training["steps"]))
+        whole = training.get("steps", TrainingConfig().steps)
+        training["steps"] = retrain or max(1, round(RETRAINED * whole))
     source = {"run": str(run.path.resolve()), "trial": trial}
     document = Document(data | {"start": source, "engine": {"name": "serial"}})
-    for override in overrides:
-        document = apply_override(document, override)
+    document = with_overrides(document, overrides)
     return Pruning(config_of(document), parent, row["seed"], steps, source)
 
 
@@ -140,6 +141,7 @@ def _prune(pruning: Pruning, task: Task, writer: RunWriter, say: Say) -> None:
             order = ranked(model, before.design, batches, lock.shared)
             if not order:
                 say(f"no heads are left to prune after {number - 1} steps")
+                pruning.steps = number - 1
                 return
             chosen = order[0]
             weights = cut_weights(model, before.design, chosen.cut)

@@ -198,6 +198,12 @@ def read_task(config: RunConfig) -> dict[str, Any]:
     try:
         data = dict(read_data(config.task))
         task = Task.of(config.task, data)
+        budget, per_step = config.training.tokens, task.tokens_per_step()
+        if budget is not None and budget < per_step:
+            raise ValueError(
+                f"a budget of {budget} training tokens is less than one step of {per_step}; raise "
+                "`training.tokens` or lower the batch"
+            )
         for fold in range(config.training.folds):
             task.fold(fold, config.training.folds)  # says so if items are too few
         return data

@@ -28,7 +28,7 @@ class Stepper:
 
     def __init__(self, model: nn.Module, config: TrainingConfig, steps: int) -> None:
         self.config, self.steps = config, steps
-        groups = groups_of(model, config.scale_with_width)
+        groups = groups_of(model, bool(config.scale_with_width))
         self.matrices = [
             weight for group in groups for weight in group["params"] if weight.dim() > 1
         ]

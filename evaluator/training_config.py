@@ -20,9 +20,9 @@ class TrainingConfig(BaseModel):
         default="adamw", description="sgd has Nesterov momentum of 0.9"
     )
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="peak learning rate")
-    scale_with_width: bool = Field(
-        default=False,
-        description="rates of matrices are for width 64, and others' as 64 to theirs",
+    scale_with_width: bool | None = Field(
+        default=None,
+        description="matrices' rates as 64 to what they read; if left out, where widths differ",
     )
     schedule: Literal["cosine", "constant"] = Field(
         default="cosine", description="after the warm-up: down to a tenth, or as it is"

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from attnas.commands.finetune import finetune_trial
+from attnas.commands.prune import prune_trial
 from attnas.commands.search import search_config
 from attnas.commands.tasks import list_tasks
 from controller.weights import weights_path
@@ -153,3 +154,30 @@ def test_items_that_a_parent_learned_from_are_not_held_out_from_its_child(
     assert read_run(Path("runs/folded")).rows["accuracy_fold_sd"][0].as_py() >= 0
     with pytest.raises(RunError, match="was cross-validated and keeps no weights"):
         finetune_trial("folded", 0, None, False, 1, "child", [])
+
+
+@pytest.mark.parametrize("override", ["space.width=128", "search.trials=5", "start={}"])
+def test_the_design_and_its_trainings_are_not_set_by_hand(folder: Path, override: str) -> None:
+    """A reference of another width would make every latency look better."""
+    with pytest.raises(ConfigError, match="come from the command here, so"):
+        finetune_trial("my", 1, None, False, 1, "child", [override])
+    with pytest.raises(ConfigError, match="come from the command here, so"):
+        prune_trial("my", 1, 1, 2, "child", [override])
+    assert not Path("runs/child").exists()
+
+
+def test_a_task_file_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file none\.py; give one that exists"):
+        tuned(task="none.py")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("training={steps: 5, tokens: 4000}", "takes the place of steps; leave one out"),
+        ("training={tokens: 5}", "5 training tokens is less than one step of 64"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_a_sentence(folder: Path, override: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        search_config(Path("my.yaml"), "other", [override], None)

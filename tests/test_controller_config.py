@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,20 @@ def test_plain_data_reads_back_as_the_same_configuration(parts: dict[str, Any]) 
 @pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_configurations_that_come_with_attnas_are_valid(path: Path) -> None:
     assert load_config(path).search.trials >= 1
+
+
+@pytest.mark.parametrize(
+    ("width", "asked", "scaled"),
+    [
+        ("32", "", False),
+        ("{choice: [16, 32]}", "", True),
+        ("32", "training: {scale_with_width: true}\n", True),
+        ("{choice: [16, 32]}", "training: {scale_with_width: false}\n", False),
+    ],
+)
+def test_rates_are_scaled_where_widths_differ(
+    tmp_path: Path, width: str, asked: str, scaled: bool
+) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(re.sub(r"width: \d+", f"width: {width}", YAML) + asked)
+    assert load_config(file).evaluation.training.scale_with_width is scaled

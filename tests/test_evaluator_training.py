@@ -17,7 +17,7 @@ from evaluator import Task, TaskConfig, TrainingConfig, model_of
 from evaluator.checkpoint import SavedTraining
 from evaluator.losses import LossWatch
 from evaluator.model import AnyModel
-from evaluator.optimizers import learning_rate
+from evaluator.optimizers import groups_of, learning_rate
 from evaluator.scoring import score
 from evaluator.tasks import Batch, Part
 from evaluator.training import add_gradients, gradient_norms, pieces_of, train
@@ -189,6 +189,20 @@ def killed_at(step: int) -> Any:
         yield
 
     return guard
+
+
+def test_rates_in_proportion_to_width_leave_out_what_reads_one_channel() -> None:
+    layer = LayerDesign(Heads(4, 2, 8), Dense())
+    model = model_of(Design(32, 64, (layer,)), 10)
+    groups = {group["scale"]: group["params"] for group in groups_of(model, scaled=True)}
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    scaled = {scale: {names[id(w)] for w in weights} for scale, weights in groups.items()}
+    assert "lm_head.weight" in scaled[2.0]  # reads 32 channels: twice the rate
+    assert scaled[64 / layer.heads.query / 8] >= {"model.layers.0.self_attn.o_proj.weight"}
+    assert {"model.embed_tokens.weight", "model.norm.weight"} <= scaled[1.0]
+    assert sum(map(len, scaled.values())) == len(names)
+    (plain,) = groups_of(model, scaled=False)
+    assert plain["scale"] == 1.0
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -69,7 +69,8 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
         config, untrained = load_config(path, overrides), None
         space = Space.from_config(config.space)
     longest = max(int(c) for c in space.size_axes[1].values)
-    facts = _space_facts(space, config.measuring.longest if config else longest)
+    measured = max(n for _, n in config.measuring.cells(config.space.kind)) if config else longest
+    facts = _space_facts(space, measured)
     if config:
         facts |= _plan_facts(space, config)
     if as_json:
@@ -105,6 +106,8 @@ def _space_facts(space: Space, length: int) -> dict[str, Any]:
         f"KV-cache bytes at {length}": [counts.kv_cache_bytes(d, length) for d in designs],
         f"prefill FLOPs at {length}": [counts.prefill_flops(d, length, 0) for d in designs],
     }
+    if space.config.kind == "encoder":
+        del counted[f"KV-cache bytes at {length}"]  # it keeps none
     size = space.size()
     return {
         "size": size.count,

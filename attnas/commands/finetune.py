@@ -12,8 +12,8 @@ from attnas.progress import watching
 from controller import start
 from controller.config import config_of
 from controller.finetuning import finetuning
+from controller.trained_as import with_overrides
 from results import find_run, read_run
-from search_space import apply_override
 
 RUNS = Path("runs")
 
@@ -30,9 +30,7 @@ def finetune_trial(
     """A run of one design under some seeds, from the trained weights of `trial`."""
     run = read_run(find_run(name, RUNS))
     document = finetuning(run, trial, task, seeds, frozen)
-    for override in overrides:
-        document = apply_override(document, override)
-    config = config_of(document)
+    config = config_of(with_overrides(document, overrides))
     text = StringIO()
     YAML(typ="safe", pure=True).dump(config.to_plain(), text)
     path = new_run(child, f"{run.path.name}-{trial}-tuned")

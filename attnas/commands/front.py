@@ -205,6 +205,12 @@ def _remarks(
     ]
     lines += [line for o in objectives if (line := _noise_of(o, report, noise))]
     frame = run.frame()
+    if "accuracy_fold_sd" in frame:
+        spread = frame["accuracy_fold_sd"].median()
+        lines.append(
+            f"Folds: accuracy varies by {spread:.3f} between the held-out shares of one trial "
+            f"(standard deviation, the median over trials); each is a mean over its folds."
+        )
     if unsettled := _unsettled(frame):
         lines.append(f"{unsettled} of {len(frame)} trials have a latency that did not settle.")
     lines += _failures(frame)

@@ -10,7 +10,7 @@ import typer
 from ruamel.yaml import YAML
 
 from attnas.commands.front import print_front
-from attnas.commands.search import new_run
+from attnas.commands.search import new_run, say_what_next
 from controller.pruning import prune, pruning_of
 from results import find_run, read_run
 
@@ -35,5 +35,4 @@ def prune_trial(
     complete = [row.trial for row in pruning.rows if row.state == "complete"]
     if not complete:
         raise typer.Exit(4)
-    print(f"\nlook:    attnas dashboard {path.parent}")
-    print(f"export:  attnas export {path} --pick {complete[-1]} --to out/{path.name}")
+    say_what_next(path, str(complete[-1]), pruning.config.space.kind)

@@ -16,6 +16,7 @@ from attnas.progress import watching
 from controller import RunConfig, Session, load_config, planned, resume, start
 from results import find_run
 from search_space import Space
+from search_space.design import ModelKind
 
 RUNS = Path("runs")
 
@@ -69,6 +70,13 @@ def new_run(name: str | None, otherwise: str) -> Path:
     return path
 
 
+def say_what_next(path: Path, pick: str, kind: ModelKind) -> None:
+    """The next commands to type."""
+    print(f"\nlook:    attnas dashboard {path.parent}")
+    if kind == "decoder":  # exports are of these so far
+        print(f"export:  attnas export {path} --pick {pick} --to out/{path.name}")
+
+
 def end(session: Session) -> None:
     """The table, and the next commands."""
     path, search = session.path, session.search
@@ -83,8 +91,7 @@ def end(session: Session) -> None:
         )
     complete = any(row.state == "complete" for row in search.rows)
     if complete:
-        print(f"\nlook:    attnas dashboard {path.parent}")
-        print(f"export:  attnas export {path} --pick knee --to out/{path.name}")
+        say_what_next(path, "knee", search.config.space.kind)
     if search.draining or session.out_of_time:
         print(f"go on:   attnas resume {path}")
     if search.draining:

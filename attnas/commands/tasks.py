@@ -16,6 +16,7 @@ from evaluator.tasks.interface import TaskType
 from search_space import Dense, Design, Heads, LayerDesign, NoPosition
 from search_space.design import ModelKind
 
+LEAST_WIDTH = 116  # of the table, so that no name is cut
 WIDTH, HEADS, DIM = 64, 4, 16  # of the dense design that is timed, two blocks deep
 
 
@@ -37,6 +38,7 @@ class TaskFacts:
 def list_tasks(as_json: bool, timed: bool) -> None:
     """Every task with its default configuration; a dense design of width 64 is timed."""
     console = Console(highlight=False)
+    console.width = max(console.width, LEAST_WIDTH)
     with Console(stderr=True).status("timing a few steps of each task" if timed else "reading"):
         found = [facts_of(task, timed) for task in TASKS.values()]
     if as_json:

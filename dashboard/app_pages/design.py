@@ -67,9 +67,11 @@ def _body(loaded: Loaded) -> None:
     if design is not None:
         _differences(loaded, design)
     run = f"runs/{loaded.run.path.name}"
+    export = f"\nattnas export {run} --pick {trial} --to out/"
+    exportable = design is not None and design.kind == "decoder"
     show_command(
-        f"attnas show {run} {trial}\nattnas export {run} --pick {trial} --to out/",
-        "The same from a shell, and the export of this design:",
+        f"attnas show {run} {trial}{export if exportable else ''}",
+        f"The same from a shell{', and the export of this design' if exportable else ''}:",
     )
 
 
@@ -151,6 +153,9 @@ def _costs(loaded: Loaded, row: pd.Series, design: Design) -> None:
     both = {f"this design (trial {int(row['trial'])})": design, name: reference}
     counts = exact_counts({"This design": design, "Reference": reference})
     st.subheader("Cost, counted exactly", anchor=False)
+    if design.kind == "encoder":  # it keeps no cache
+        st.dataframe(counts, hide_index=True, alt="Exact counts of the design and the reference.")
+        return
     left, right = st.columns([1.2, 1], gap="medium")
     left.altair_chart(
         cache_curve_chart(cache_curves(both), palette()),
