@@ -20,7 +20,7 @@ from torch import Tensor
 from evaluator.kernels.parts import Head, Part
 
 # Scores of a group: so many stay in a core's cache.
-SCORES_BYTES = 3 << 19
+SCORES_BYTES = 1 << 20
 
 # Logarithm of the largest sum of exponentials, and of one over the smallest, that is exact without
 # taking off the largest score first: the smallest number is e^-87, and values have to fit too.
