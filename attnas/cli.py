@@ -34,6 +34,14 @@ Overrides = Annotated[
         help="Override a value: search.trials=8; may repeat.",
     ),
 ]
+ChildOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override task, training or measuring: training.steps=200; may repeat.",
+    ),
+]
 Where = Annotated[
     str | None, typer.Option(metavar="EXPR", help='Keep designs such as "kv_cache_bytes < 2e6".')
 ]
@@ -155,7 +163,7 @@ def finetune(
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings, each its own seed.")] = 1,
     name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
-    overrides: Overrides = None,
+    overrides: ChildOverrides = None,
 ) -> None:
     """Train a trial on, here or elsewhere. Example: attnas finetune runs/lm 12 --task classify"""
     from attnas.commands.finetune import finetune_trial
@@ -173,7 +181,7 @@ def prune(
         typer.Option(min=1, help="Optimizer steps after each; a fifth of the run's if left out."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
-    overrides: Overrides = None,
+    overrides: ChildOverrides = None,
 ) -> None:
     """Take the heads that matter least from a trial. Example: attnas prune runs/lm 12 --steps 6"""
     from attnas.commands.prune import prune_trial

@@ -22,7 +22,7 @@ def finetuning(run: Run, trial: int, task: str | None, seeds: int, frozen: bool)
     without it the parent's is trained on. RunError or ConfigError, one sentence, where it can't be.
     """
     parent = parent_of(run, trial)
-    row = next(row for row in run.rows.to_pylist() if row["trial"] == trial)
+    row = [row for row in run.rows.to_pylist() if row["trial"] == trial][-1]
     data = as_trained(run, json.loads(row["settings"] or "{}"))
     if task is not None:
         data["task"] = task_named(task, data["task"])
@@ -39,8 +39,10 @@ def finetuning(run: Run, trial: int, task: str | None, seeds: int, frozen: bool)
     if seeds == 1:
         data["engine"] = {"name": "serial"}
     kept = {o.column: o.direction for o in run.objectives if o.column.startswith(KNOWN_ANYWHERE)}
-    kept = {name: way for name, way in kept.items() if not name.startswith("accuracy_")}
-    data["objectives"] = {"accuracy": "max"} | kept
+    kept = {name: way for name, way in kept.items() if not name.startswith("accuracy")}
+    data.pop("objectives", None)
+    if kept:  # otherwise those of every search
+        data["objectives"] = {"accuracy": "max"} | dict(list(kept.items())[:3])
     return Document(data)
 
 

@@ -19,6 +19,11 @@ from search_space import Design
 VOCABULARY = "vocabulary.json"  # in a run's folder: how each symbol is spelled, in order
 
 
+# Of tasks of stored items: fields that leave what is held out as it is, and those of other data.
+SAME_SPLIT = {"weight", "batch", "patch", "size", "colour", "written"}
+OTHER_DATA = {"file", "folder", "pairs", "targets"}
+
+
 class StartConfig(BaseModel):
     """Weights from a trial of another run, wherever the shapes of a design allow."""
 
@@ -60,8 +65,8 @@ def _refuse_what_was_seen(run: Run, task: TaskConfig) -> None:
             continue
         old = kind.config.model_validate(theirs).model_dump()
         new = part.model_dump()
-        differing = {name for name in new if new[name] != old[name]} - {"weight", "batch"}
-        if differing and differing <= {"held_out", "length"}:
+        differing = {name for name in new if new[name] != old[name]} - SAME_SPLIT
+        if differing and not differing & OTHER_DATA:
             raise RunError(
                 f"with another {' and '.join(sorted(differing))} than in {run.path}, "
                 f"{kind.name} would hold out items that the parent learned from; leave it as it was"

@@ -146,6 +146,7 @@ def test_items_that_a_parent_learned_from_are_not_held_out_from_its_child(
     search_config(Path("my.yaml"), "parent", sets, None)
     for wrong, sentence in (
         ("task.digits.held_out=100", "would hold out items that the parent learned from"),
+        ("task.digits={held_out: 100, patch: 4}", "with another held_out than in "),
         ("training.folds=2", "a parent's weights have seen what other folds hold out"),
     ):
         with pytest.raises((RunError, ConfigError), match=sentence):
