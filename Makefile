@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup quickstart test nightly lint benchmarks clean
+.PHONY: setup quickstart test nightly lint benchmarks trust clean
 
 setup: .venv/ready
 
@@ -37,6 +37,13 @@ benchmarks: setup
 	$(BIN)/python benchmarks/kernels.py --write
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/process_spread.py
+	$(BIN)/python benchmarks/measuring_cost.py
+	$(BIN)/python benchmarks/roofline.py --write
+
+# An hour, and better on a machine that does nothing else.
+trust: setup
+	$(BIN)/python benchmarks/same_or_different.py
+	$(BIN)/python benchmarks/repeatability.py
 
 clean:
 	rm -rf .venv build dist

@@ -113,7 +113,7 @@ def accuracy_of(job: Job) -> tuple[Job, float]:
     model = model_of(design, task.vocabulary, task.channels)
     training = TrainingConfig(steps=steps, learning_rate=case.rate)
     run = train(model, task, training, seed)
-    return job, 0.0 if run.ended else score(model, task)["accuracy"]
+    return job, 0.0 if run.ended else score(model, task).metrics["accuracy"]
 
 
 def rows(name: str, found: dict[Job, float], seeds: int) -> Iterator[str]:

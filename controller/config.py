@@ -19,8 +19,10 @@ from pydantic import (
 from controller.config_problems import run_problems
 from controller.parents import StartConfig
 from controller.strategies import STRATEGIES
-from evaluator.costs import GridConfig
-from evaluator.evaluate import EvaluationConfig, Limit
+from evaluator.costs import columns
+from evaluator.evaluate import EvaluationConfig
+from evaluator.grid import Cell, GridConfig
+from evaluator.limits import Limit
 from evaluator.tasks import TaskConfig
 from evaluator.training_config import TrainingConfig
 from results import parse_objectives
@@ -39,7 +41,8 @@ from search_space import (
 from search_space.axes import size_axes
 from search_space.validation import closest, located_error
 
-TIMED = ("prefill_", "decode_")  # columns that the grid alone decides
+# columns that the grid alone decides
+TIMED = ("prefill_", "decode_", "train_step_", "predicted_")
 
 DEFAULT_TASK: dict[str, Any] = {"recall": {}, "lm": {}}
 
@@ -162,7 +165,7 @@ class RunConfig(BaseModel):
         """Columns that the grid and the task give; timed ones are not judged on a faulty grid."""
         measuring, task = info.data.get("measuring"), info.data.get("task")
         space = info.data.get("space")
-        before = (measuring or GridConfig()).columns(space.kind if space else "decoder")
+        before = columns(measuring or GridConfig(), space.kind if space else "decoder")
         every_task = TaskConfig.model_validate(DEFAULT_TASK)
         after = (task or every_task).columns() if info.field_name == "objectives" else []
         judged = {name for name in given if measuring or not name.startswith(TIMED)}
@@ -193,7 +196,18 @@ class RunConfig(BaseModel):
             measuring=self.measuring,
             limits=self.limits,
             threads=self.threads,
+            workers=self.workers,
+            first=frozenset(cell.name for cell in self.deciding_cells()),
         )
+
+    def deciding_cells(self) -> list[Cell]:
+        """The cells of the grid that an objective or a limit names: those are measured finely."""
+        named = (*self.objectives, *self.limits)
+        return [
+            cell
+            for cell in self.measuring.cells(self.space.kind)
+            if any(column.startswith(f"{cell.name}_") for column in named)
+        ]
 
     @property
     def workers(self) -> int:

@@ -68,7 +68,7 @@ def _context_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
         if axis.name == "context"
         for value in axis.values
     ]
-    measured = max(length for _, length in config.measuring.cells(config.space.kind))
+    measured = max(config.measuring.lengths(config.space.kind))
     for part, what, length, fix in (
         ("measuring", "measuring at", measured, "measure at shorter lengths"),
         ("task", "training on sequences of", config.task.longest, "make them shorter"),
@@ -99,7 +99,7 @@ def _design_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
         place = ("search", "designs", index)
         if design.kind != config.space.kind:
             yield place, f"this design is of kind {design.kind}, but the space {config.space.kind}"
-        longest = max(config.task.longest, *(n for _, n in config.measuring.cells(design.kind)))
+        longest = max(config.task.longest, *config.measuring.lengths(design.kind))
         if longest > design.context:
             yield place, f"this design's context is {design.context}, but {longest} is needed"
 

@@ -12,7 +12,10 @@ from evaluator.tasks import TASKS
 from results import Run
 from search_space import ConfigError, Document, Problem, load_yaml
 
-KNOWN_ANYWHERE = ("prefill_", "decode_", "peak_", "parameters", "kv_cache_bytes", "accuracy")
+KNOWN_ANYWHERE = (
+    *("prefill_", "decode_", "train_step_", "predicted_", "peak_"),
+    *("parameters", "kv_cache_bytes", "deployed_bytes", "accuracy"),
+)
 
 
 def finetuning(run: Run, trial: int, task: str | None, seeds: int, frozen: bool) -> Document:

@@ -24,7 +24,7 @@ from controller.run import provenance, read_task
 from controller.search import Trial
 from controller.trained_as import as_trained, with_overrides
 from controller.weights import weights_path
-from controller.worker import run_trial
+from controller.worker import measurements_folder, run_trial
 from evaluator import Evaluator, Task, model_of
 from evaluator.device_lock import DeviceLock
 from evaluator.head_cuts import prunable
@@ -129,7 +129,8 @@ def prune(pruning: Pruning, config_text: str, path: Path, say: Say) -> None:
 def _prune(pruning: Pruning, task: Task, writer: RunWriter, say: Say) -> None:
     """Trial 0 and one for each cut, until no head is left to prune or a trial is not complete."""
     reference = Space.from_config(pruning.config.space).presets()["mha"]
-    evaluator = Evaluator(pruning.config.evaluation, task, reference)
+    kept = measurements_folder(writer.path)
+    evaluator = Evaluator(pruning.config.evaluation, task, reference, kept=kept)
     batches = RankingBatches(task, pruning.seed, RANKING_STEPS)
     lock = DeviceLock(evaluator.device)
     before, chosen = pruning.parent, None

@@ -24,6 +24,7 @@ from controller.engines import ray_environment
 from controller.engines.serial import run_serial
 from controller.parents import VOCABULARY, start_of
 from controller.search import Search
+from controller.worker import measurements_folder
 from evaluator import Evaluator, Task
 from evaluator.tasks.mix import read_data
 from results import RunError, RunWriter, interpret, read_run
@@ -155,7 +156,8 @@ def _drive(
         if config.engine.name == "serial":
             task = Task.of(config.task, data)
             begin = start_of(config.start, config.task)
-            evaluator = Evaluator(config.evaluation, task, reference, begin)
+            kept = measurements_folder(writer.path)
+            evaluator = Evaluator(config.evaluation, task, reference, begin, kept=kept)
             with _draining_on_interrupt(session):
                 session.phase = "searching"
                 run_serial(search, evaluator, writer.path)

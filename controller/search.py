@@ -197,18 +197,19 @@ class Search:
         One seed may have been lucky, and presets alone don't show how much seeds matter to what
         the search prefers.
         """
-        complete = [row for row in self.rows if row.state == "complete"]
-        if not complete:
+        if not self.rows:
             return None
         names = ("key", "seed", "state", "trial", "origin")
         frame = pd.DataFrame(
-            {**{name: getattr(row, name) for name in names}, **row.metrics} for row in complete
+            {**{name: getattr(row, name) for name in names}, **row.metrics} for row in self.rows
         )
         objectives = parse_objectives(self.config.objectives)
         designs = by_design(frame, objectives)
         front = designs.loc[non_dominated(designs, objectives), "key"]
+        if front.empty:
+            return None
         key = min(front, key=lambda key: self._seeds[key])
-        candidate = next(Candidate.of(row) for row in complete if row.key == key)
+        candidate = next(Candidate.of(row) for row in self.rows if row.key == key)
         return candidate, "finalist", self.config.search.seed + self._seeds[key]
 
     def _log_ask(self, trial: Trial) -> None:

@@ -17,6 +17,11 @@ from evaluator.checkpoint import StorageError, save_whole
 from results import TrialRow
 
 
+def measurements_folder(run: Path) -> Path:
+    """Where a run's workers keep what they measured, so that no design is measured twice."""
+    return run / "measurements"
+
+
 def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> TrialRow:
     """Train and measure; never raises for what the trial did.
 
@@ -25,7 +30,10 @@ def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> Tri
     started, so_far = time.time(), checkpoint_path(run, trial.trial)
     try:
         settings = dict(trial.settings)
-        measurement = evaluator.evaluate(trial.design, trial.seed, settings, so_far)
+        thorough = trial.origin == "finalist"
+        measurement = evaluator.evaluate(
+            trial.design, trial.seed, settings, so_far, thorough=thorough
+        )
         row = row_of(trial, measurement, worker, started)
     except StorageError:
         raise
@@ -62,6 +70,7 @@ def row_of(trial: Trial, found: Measurement, worker: str, started: float) -> Tri
             "notes": found.notes,
             "curve": [[tokens, loss] for tokens, loss in found.curve],
             "gradients": found.gradients,
+            "held_out": found.held_out,
         }
         | found.provenance
     )

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.designs import reference_of
 from dashboard.loading import Loaded, Stamp
-from dashboard.points import front_points, hypervolume_by_source
+from dashboard.points import front_points, hypervolume_by_source, summary
 from dashboard.quantities import Quantity
 from dashboard.trials import learning_curves, quantities
 from search_space import Design
@@ -27,6 +27,11 @@ def points_of(
     return _points(loaded.identity, x.column, y.column, log, loaded)
 
 
+def summary_of(loaded: Loaded) -> str:
+    """What came of the trials, in a line."""
+    return _summary(loaded.identity, loaded)
+
+
 def growth_of(loaded: Loaded) -> pd.DataFrame:
     """Hypervolume by number of trials."""
     return _growth(loaded.identity, loaded)
@@ -43,6 +48,11 @@ def curves_of(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:
 
 
 # An argument with an underscore is no part of a cache's key: the identity stands for it.
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _summary(identity: Identity, _loaded: Loaded) -> str:
+    return summary(_loaded.frame, _loaded.run.objectives)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

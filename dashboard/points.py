@@ -10,12 +10,18 @@ import pandas as pd
 from dashboard.designs import words
 from dashboard.origins import RANDOM, SEARCHED, preset_name, source
 from dashboard.quantities import Quantity
-from results import Noise, Objective, hypervolume, interval, non_dominated
+from results import (
+    Noise,
+    Objective,
+    against_random,
+    hypervolume,
+    interval,
+    non_dominated,
+)
 
 SHOWN = 2000  # points that a browser draws and pans without a stutter
 CHECKPOINTS = 60
 FRONT, WITHIN, DOMINATED = "on the front", "within noise of it", "dominated"
-FEW = 30  # trials of a kind, below which nothing is said about search against random
 
 
 def front_points(
@@ -125,20 +131,13 @@ def _growth(unit: pd.DataFrame, axes: Sequence[Objective]) -> pd.DataFrame:
     return pd.DataFrame({"trials": ends, "share": shares})
 
 
-def summary(frame: pd.DataFrame) -> str:
+def summary(frame: pd.DataFrame, objectives: Sequence[Objective]) -> str:
     """How many trials came to what, and what their number allows to say."""
     states = frame["state"].value_counts()
     parts = [f"{count:,} {state}" for state, count in states.items()]
     total = f"{len(frame):,} trial{'' if len(frame) == 1 else 's'}"
     text = f"{total}: {', '.join(parts)}."
-    kinds = frame.loc[frame["state"] == "complete", "origin"].astype(str).map(source)
-    searched, at_random = int((kinds == SEARCHED).sum()), int((kinds == RANDOM).sum())
-    if min(searched, at_random) < FEW:
-        text += (
-            f" Of the complete ones {searched:,} were searched and {at_random:,} random: with "
-            f"fewer than {FEW} of each, nothing is proven against random."
-        )
-    return text
+    return f"{text} {against_random(frame, objectives).sentence}"
 
 
 def _status(report: pd.DataFrame) -> list[str]:

@@ -15,7 +15,9 @@ Interval = tuple[float, float]
 
 RATIO_UNIT = "× dense"
 MAX_WORDS = frozenset({"accuracy", "right", "score"})
-SIZED = re.compile(r"^(?P<what>.+?)_(?P<tokens>\d+)_(?P<unit>ratio|ms)$")
+SIZED = re.compile(  # prefill_2048_ratio, decode_8x2048_ms, train_step_ratio, predicted_l4_...
+    r"^(?P<what>.+?)(?:_(?:(?P<batch>\d+)x)?(?P<tokens>\d+))?_(?P<unit>ratio|ms)$"
+)
 FLOPS = re.compile(r"^(?P<what>.+?)_flops_(?P<tokens>\d+)$")
 NAMES = {
     "kv_cache_bytes": "KV cache",
@@ -23,6 +25,7 @@ NAMES = {
     "peak_train_bytes": "Peak memory, training",
     "recall_right": "Recall, share right",
     "train_seconds": "Training time",
+    "deployed_bytes": "Weights and cache",
 }
 BYTE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1))
 COUNT_UNITS = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
@@ -94,8 +97,7 @@ def quantity(column: str, frame: pd.DataFrame, objectives: Iterable[Objective] =
 def _described(column: str, words: set[str], largest: float) -> tuple[str, str, float]:
     """Title, unit and scale."""
     if match := SIZED.match(column):
-        title = f"{_sentence(match['what'])} {int(match['tokens']):,}"
-        return title, "ms" if match["unit"] == "ms" else RATIO_UNIT, 1.0
+        return timed_title(match), "ms" if match["unit"] == "ms" else RATIO_UNIT, 1.0
     if match := FLOPS.match(column):
         prefix, scale = _fitting(COUNT_UNITS, largest)
         title = f"{_sentence(match['what'])} {int(match['tokens']):,} work"
@@ -111,6 +113,15 @@ def _described(column: str, words: set[str], largest: float) -> tuple[str, str, 
         if word in words:
             return title.removesuffix(f" {word}"), unit, 1.0
     return title.replace("Accuracy ", "Accuracy, "), "", 1.0
+
+
+def timed_title(match: re.Match[str]) -> str:
+    """What a column that `SIZED` matches is called: `Prefill 8 × 2,048`, `Train step`."""
+    title = _sentence(match["what"])
+    if match["tokens"]:
+        title += f" {match['batch']} ×" if match["batch"] else ""
+        title += f" {int(match['tokens']):,}"
+    return title
 
 
 def _sentence(column: str) -> str:

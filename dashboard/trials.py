@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from dashboard.loading import Loaded
-from dashboard.quantities import Quantity, quantity
+from dashboard.quantities import SIZED, Quantity, quantity, timed_title
 from results import interval
-from results.schema import FIXED_COLUMNS
-
-RATIO = re.compile(r"^(?P<phase>.+?)_(?P<tokens>\d+)_ratio$")
+from results import metric_columns as numeric_metrics
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
-    """The metrics of a run that have a value; bounds of intervals are not metrics."""
-    names = [str(c) for c in frame.columns if c not in FIXED_COLUMNS]
-    bounds = {f"{name}{end}" for name in names for end in ("_low", "_high")}
-    return [
-        name
-        for name in names
-        if name not in bounds
-        and pd.api.types.is_numeric_dtype(frame[name])
-        and frame[name].notna().any()
-    ]
+    """The metrics of a run that have a value; bounds and errors of others are not metrics."""
+    return [name for name in numeric_metrics(frame) if frame[name].notna().any()]
 
 
 def quantities(loaded: Loaded) -> dict[str, Quantity]:
@@ -59,16 +47,15 @@ def latency_ratios(loaded: Loaded, trial: int) -> pd.DataFrame:
     row = loaded.row_of(trial) if row is None else row
     rows = []
     for column in metric_columns(loaded.frame):
-        match = RATIO.match(column)
-        if row is None or match is None or pd.isna(row.get(column)):
+        match = SIZED.match(column)
+        if row is None or match is None or match["unit"] != "ratio" or pd.isna(row.get(column)):
             continue
         value, low, high = (
             float(row.get(f"{column}{end}", "nan")) for end in ("", "_low", "_high")
         )
         known = low == low and high == high
         text = f"{value:.2f}" + (f" ({low:.2f} to {high:.2f})" if known else "")
-        what = f"{match['phase'].capitalize()}, {int(match['tokens']):,} tokens"
-        rows.append((what, value, low, high, text))
+        rows.append((timed_title(match), value, low, high, text))
     return pd.DataFrame(rows, columns=["what", "ratio", "low", "high", "text"])
 
 

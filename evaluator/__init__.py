@@ -1,7 +1,7 @@
 """What a design costs and scores: kernels, model, tasks, training, measuring."""
 
-from evaluator.costs import GridConfig
 from evaluator.evaluate import EvaluationConfig, Evaluator, Measurement
+from evaluator.grid import GridConfig
 from evaluator.latency import PairedLatency, RepeatConfig, measure_pair
 from evaluator.model import CausalLM, model_of
 from evaluator.tasks import Task, TaskConfig

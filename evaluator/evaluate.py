@@ -5,46 +5,40 @@ Costs don't depend on trained weights, so a design that breaks a limit costs no 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import hypot
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from evaluator.checkpoint import SavedTraining
-from evaluator.costs import GridConfig, counted_costs, latency_costs, memory_costs
+from evaluator.costs import counted_costs
 from evaluator.device_lock import DeviceLock
 from evaluator.fast_matmul import fast_fp32
+from evaluator.grid import GridConfig
+from evaluator.limits import Limit, broken_limit
+from evaluator.measuring import Subject
+from evaluator.memory import is_out_of_memory, measured_together, memory_costs, too_large
 from evaluator.model import AnyModel, model_of
-from evaluator.scoring import score
+from evaluator.protocol import Protocol
+from evaluator.roofline import predicted_columns
+from evaluator.scoring import Scores, score
 from evaluator.settings import with_settings
 from evaluator.start import Start
 from evaluator.tasks import Task
+from evaluator.tasks.interface import Batch
 from evaluator.training import pieces_of, train
 from evaluator.training_config import TrainingConfig
 from search_space import Design
 from search_space.axis_config import Value
 
 State = Literal["complete", "infeasible", "diverged", "failed"]
-
-
-class Limit(BaseModel):
-    """A bound on something known before training; a design that breaks it is not trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> Limit:
-        if self.min is None and self.max is None:
-            raise ValueError("a limit needs `min` or `max`; add one")
-        return self
 
 
 class EvaluationConfig(BaseModel):
@@ -58,6 +52,10 @@ class EvaluationConfig(BaseModel):
         default_factory=dict, description="bounds by column, checked before training"
     )
     threads: int = Field(default=1, ge=1, le=256, description="threads of one worker")
+    workers: int = Field(default=1, ge=1, description="trials at once on one machine")
+    first: frozenset[str] | None = Field(
+        default=None, description="cells that something is decided by; all if left out"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ class Measurement:
     notes: dict[str, str] = field(default_factory=dict)
     curve: list[tuple[int, float]] = field(default_factory=list)
     gradients: list[list[float]] = field(default_factory=list)  # as the curve's points, per block
+    held_out: list[float] = field(default_factory=list)  # accuracy's pseudo-value of each group
     provenance: dict[str, str | int] = field(default_factory=dict)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -83,7 +82,9 @@ class Evaluator:
     reference: Design
     start: Start | None = None
     device: str = "cpu"
-    _reference_model: AnyModel | None = None
+    kept: Path | None = None  # a folder for what was measured, which all workers see
+    _protocol: Protocol | None = None
+    _peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     _lock: DeviceLock | None = None
     _fingerprint: str = ""
 
@@ -93,57 +94,60 @@ class Evaluator:
         seed: int,
         settings: Mapping[str, Value] | None = None,
         checkpoint: Path | None = None,
+        *,
+        thorough: bool = False,
     ) -> Measurement:
         """The whole life of a trial. Every failure is a result with its reason.
 
         Settings hold for this trial alone; without them the run's own configuration does. If the
-        file `checkpoint` holds this very trial's training so far, it goes on from there.
+        file `checkpoint` holds this very trial's training so far, it goes on from there. A
+        `thorough` trial has the whole grid measured, in fresh processes as well.
         """
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
         try:
-            return self._evaluate(design, seed, settings or {}, found, checkpoint)
+            training, task = with_settings(self.config.training, self.task, settings or {})
+            if reason := self._costs(design, training, task, found, thorough):
+                return _ended(found, "infeasible", reason)
+            of = " ".join((design.key, str(seed), training.model_dump_json(), self._data()))
+            saved = SavedTraining(checkpoint, of)
+            return self._learned(design, seed, (training, task), found, saved)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
 
-    def _evaluate(
+    def _costs(
         self,
         design: Design,
-        seed: int,
-        settings: Mapping[str, Value],
+        training: TrainingConfig,
+        task: Task,
         found: Measurement,
-        checkpoint: Path | None,
-    ) -> Measurement:
-        lock, config = self._shared_lock(), self.config
-        training, task = with_settings(config.training, self.task, settings)
-        counted = counted_costs(design, task.vocabulary, config.measuring, task.channels)
-        found.metrics.update(counted)
-        if reason := self._broken_limit(found.metrics):
-            return _ended(found, "infeasible", reason)
+        thorough: bool,
+    ) -> str | None:
+        """All costs into `found`, those that are cheap to know first; why not to train, if so."""
+        grid, limits = self.config.measuring, self.config.limits
+        found.metrics.update(counted_costs(design, task.vocabulary, grid, task.channels))
+        found.metrics.update(predicted_columns(design, self.reference, task.vocabulary, grid))
+        if reason := broken_limit(limits, found.metrics):
+            return reason
 
-        model = self._begun(design, task, seed, found)
-        started = time.perf_counter()
-        with lock.alone():
-            waited = time.perf_counter() - started
-            costs = latency_costs(model, self._shared_reference(), config.measuring)
-        found.metrics.update(costs.metrics)
-        found.notes.update(costs.notes)
-        with lock.shared():  # counted, not timed; but it keeps the device busy
-            largest = pieces_of(task.largest_batch(), training.accumulate)[0]
-            found.metrics.update(memory_costs(model, config.measuring, largest))
-        found.metrics["measure_seconds"] = time.perf_counter() - started - waited
-        if reason := self._broken_limit(found.metrics):
-            return _ended(found, "infeasible", reason)
+        batch = pieces_of(task.largest_batch(), training.accumulate)[0]
+        own = self._memory(design, task, batch)
+        found.metrics.update(own)
+        together = measured_together(own, self._memory(self.reference, task, batch))
+        reason = too_large(own, together, self._workers_here()) or broken_limit(limits, own)
+        if reason:
+            return reason
 
-        of = " ".join((design.key, str(seed), training.model_dump_json(), self._data()))
-        how, saved = (training, task), SavedTraining(checkpoint, of)
-        return self._learned(model, design, seed, how, found, saved)
+        subject = Subject(design, self.reference, task.vocabulary, task.channels, batch)
+        measured = self._shared_protocol().measure(subject, thorough)
+        found.metrics.update(measured.metrics)
+        found.notes.update(measured.notes)
+        return broken_limit(limits, found.metrics)
 
     def _learned(
         self,
-        model: AnyModel,
         design: Design,
         seed: int,
         how: tuple[TrainingConfig, Task],
@@ -154,7 +158,7 @@ class Evaluator:
         (training, task), lock = how, self._shared_lock()
         started, learned = time.perf_counter(), []
         for fold in range(training.folds):
-            model = self._begun(design, task, seed, found) if fold else model
+            model = self._begun(design, task, seed, found)
             with fast_fp32() as fast:  # where it is as exact; never while measuring
                 folded = task.fold(fold, training.folds)
                 fresh = self.start is None
@@ -167,10 +171,26 @@ class Evaluator:
             if trained.ended:
                 return _ended(found, "diverged", trained.ended)
             learned.append(score(model, folded, lock.shared))
+            if training.folds == 1:
+                found.held_out[:] = learned[0].groups
+                found.weights.update(model.state_dict())
         found.metrics.update(averaged(learned))
-        if training.folds == 1:
-            found.weights.update(model.state_dict())
         return found
+
+    def _memory(self, design: Design, task: Task, batch: Batch) -> dict[str, float]:
+        """Peaks and deployed bytes, counted once for all seeds that this process trains."""
+        grid, sizes = self.config.measuring, (task.vocabulary, task.channels)
+        shapes = [None if x is None else x.shape for x in batch]
+        key = f"{design.key} {shapes}"
+        if key not in self._peaks:
+            self._peaks[key] = memory_costs(design, *sizes, grid, batch)
+        counted = counted_costs(design, sizes[0], grid, sizes[1])
+        return counted | self._peaks[key]
+
+    def _workers_here(self) -> int:
+        """Trials at once on this node: on a cluster, a run's workers are on many."""
+        cores = len(os.sched_getaffinity(0))
+        return min(self.config.workers, max(1, cores // self.config.threads))
 
     def _begun(self, design: Design, task: Task, seed: int, found: Measurement) -> AnyModel:
         """The model before its first step: drawn under the seed, and given what a parent has."""
@@ -192,22 +212,13 @@ class Evaluator:
             self._lock = DeviceLock(self.device)
         return self._lock
 
-    def _shared_reference(self) -> AnyModel:
-        if self._reference_model is None:
-            self._reference_model = model_of(self.reference, self.task.vocabulary)
-        return self._reference_model
-
-    def _broken_limit(self, metrics: dict[str, float]) -> str | None:
-        """The first limit that what is known so far breaks, as a sentence."""
-        for column, limit in self.config.limits.items():
-            value = metrics.get(column)
-            if value is None:
-                continue
-            if limit.max is not None and value > limit.max:
-                return f"{column} is {value:,.6g}, above the limit of {limit.max:,.6g}"
-            if limit.min is not None and value < limit.min:
-                return f"{column} is {value:,.6g}, below the limit of {limit.min:,.6g}"
-        return None
+    def _shared_protocol(self) -> Protocol:
+        if self._protocol is None:
+            config, lock = self.config, self._shared_lock()
+            self._protocol = Protocol(
+                config.measuring, config.first, config.threads, self.device, lock, self.kept
+            )
+        return self._protocol
 
     def _provenance(self) -> dict[str, str | int]:
         return {
@@ -220,25 +231,23 @@ class Evaluator:
         }
 
 
-def averaged(folds: list[dict[str, float]]) -> dict[str, float]:
-    """Metrics as the mean over folds; with several, the spread of the accuracy beside it."""
-    found = {name: fmean(fold[name] for fold in folds) for name in folds[0]}
+def averaged(folds: list[Scores]) -> dict[str, float]:
+    """Metrics as the mean over folds; with several, the spread of the accuracy beside it.
+
+    Folds hold out different items, so their standard errors add up as those of a mean.
+    """
+    found: dict[str, float] = {}
+    for name in folds[0].metrics:
+        values = [fold.metrics[name] for fold in folds]
+        found[name] = hypot(*values) / len(folds) if name.endswith("_se") else fmean(values)
     if len(folds) > 1:
-        found["accuracy_fold_sd"] = stdev(fold["accuracy"] for fold in folds)
+        found["accuracy_fold_sd"] = stdev(fold.metrics["accuracy"] for fold in folds)
     return found
 
 
 def _ended(found: Measurement, state: State, reason: str) -> Measurement:
     """What is known so far, under another outcome."""
     return replace(found, state=state, reason=reason)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """PyTorch's CPU allocator raises a plain RuntimeError, worded differently on each system."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "can't allocate memory" in text or "not enough memory" in text
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,13 @@
 """Paired latency: candidate and reference alternate in one loop, and the ratio is the result.
 
 On a shared machine absolute times of the same code spread by a quarter to a half between
-processes; the ratio to a reference timed in the same loop spreads by a few percent.
+processes; the ratio to a reference timed in the same loop spreads by a few percent. That rest is
+where in memory weights and caches happen to lie: built anew at another place, the same model gives
+another ratio, within one process as much as between processes (benchmarks/process_spread.py). So
+both are built anew every few pairs, and the interval is that of the mean over such layouts, an idea
+of Curtsinger and Berger 2013, "Stabilizer". A neighbour only ever makes work slower, so a layout's
+ratio is that of the best samples of a few: of six estimates compared on a busy machine it spread
+least (docs/log.md).
 """
 
 from __future__ import annotations
@@ -9,17 +15,30 @@ from __future__ import annotations
 import math
 import resource
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import stdtrit
 
-# Standard deviation of the log ratio between fresh processes, which no loop inside one process
-# can see. benchmarks/process_spread.py measures it: .012 and .026 on one machine (docs/log.md), up
-# to .038 reported from another. The larger, so that intervals err on the wide side.
-BETWEEN_PROCESSES_SD = 0.035
+from evaluator.timers import HostTimer, Run, Timer
+
+PAIRS_A_LAYOUT = 4  # even, so that each goes second equally often
+# Spread of the log ratio between layouts before any was seen, and how many layouts that belief
+# counts for; benchmarks/process_spread.py: .007 to .02 on a calm machine, to .05 on a busy one.
+LAYOUT_SD, LAYOUT_DF = 0.015, 3
+# What is cheap is looked at for so long at least: three layouts agree by chance now and then, and
+# to stop there is to believe the luckiest (docs/log.md).
+LEAST_SECONDS = 1.0
+TRIMMED = 7  # one layout in so many is left out at either end
 SHORTEST_SAMPLE_S = 0.002  # below this, timer and scheduler are a visible part
+LEAST_PAIRS = 2 * PAIRS_A_LAYOUT  # whatever the time
+DRIFT = 0.1  # change of the reference's own time within one loop that is worth a remark
+
+Make = Callable[[], Run]  # builds the work anew, at another place in memory
 
 
 class RepeatConfig(BaseModel):
@@ -30,111 +49,169 @@ class RepeatConfig(BaseModel):
     tolerance: float = Field(
         default=0.03, gt=0, lt=1, description="half width of the 95% interval wanted"
     )
-    least: int = Field(default=9, ge=6, description="pairs of samples at least")
-    most: int = Field(default=60, ge=6, description="pairs of samples at most")
+    least: int = Field(default=12, ge=6, description="pairs of samples at least")
+    most: int = Field(default=160, ge=6, description="pairs of samples at most")
     seconds: float = Field(default=10.0, gt=0, description="time at most for one latency")
-
-
-Clock = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class PairedLatency:
-    """A median ratio with its 95% interval, and the absolute medians beside it."""
+    """A ratio as one process saw it, and the absolute medians beside it."""
 
-    ratio: float
-    low: float
-    high: float
+    log_ratio: float  # trimmed mean over layouts
+    variance: float  # of that mean
+    half: float  # of its 95% interval, for this process alone
+    layout_sd: float  # of the log ratio between layouts
     candidate_ms: float
     reference_ms: float
+    layouts: int
     pairs: int
-    disturbed: int  # pairs left out for an involuntary context switch
-    settled: bool  # whether the interval became as tight as was asked
+    disturbed: int  # of these, pairs with an involuntary context switch; best left out
+    tolerance: float  # half width of the interval that was asked for
+    settled: bool  # whether it became as tight
+    drift: float  # of the reference's time from the loop's first half to its second, as a share
+
+    @property
+    def ratio(self) -> float:
+        """Candidate's time over the reference's."""
+        return math.exp(self.log_ratio)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the ratio for this process alone."""
+        return math.exp(self.log_ratio - self.half), math.exp(self.log_ratio + self.half)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One sample of each, seconds per call."""
+
+    candidate: float
+    reference: float
+    layout: int
+    clean: bool  # nobody else ran on the core meanwhile
 
 
 def measure_pair(
-    candidate: Callable[[], object],
-    reference: Callable[[], object],
-    config: RepeatConfig,
-    clock: Clock = time.perf_counter,
+    candidate: Make, reference: Make, config: RepeatConfig, timer: Timer | None = None
 ) -> PairedLatency:
-    """Alternate the two until the interval of the median ratio is tight, or the cap is reached."""
-    loops = [_loops(candidate, clock), _loops(reference, clock)]
-    clean: list[tuple[float, float]] = []
-    disturbed: list[tuple[float, float]] = []
-    started = clock()
-    for turn in range(config.most):
-        switches = _involuntary_switches()
-        if turn % 2:  # whoever goes second finds warm caches; take turns
-            second = _sample(reference, loops[1], clock)
-            pair = (_sample(candidate, loops[0], clock), second)
-        else:
-            first = _sample(candidate, loops[0], clock)
-            pair = (first, _sample(reference, loops[1], clock))
-        (clean if _involuntary_switches() == switches else disturbed).append(pair)
-        used = clean if len(clean) >= config.least else clean + disturbed
-        if len(used) >= config.least:
-            _, low, high = _median_interval([c / r for c, r in used])
-            if high / low - 1 <= 2 * config.tolerance:
-                break
-        if clock() - started > config.seconds and len(used) >= 6:
-            break
-    used = clean if len(clean) >= config.least else clean + disturbed
-    ratio, low, high = _median_interval([c / r for c, r in used])
-    settled = high / low - 1 <= 2 * config.tolerance
-    low, high = _with_process_spread(ratio, low, high)
+    """Alternate the two until the interval of the ratio is tight, or the cap is reached."""
+    timer = timer or HostTimer()
+    pairs: list[_Pair] = []
+    started, loops = timer.now(), (0, 0)
+    while True:
+        with elsewhere():
+            runs = timer.ready(candidate(), reference())
+        if not pairs:
+            loops = _loops(runs[0], timer), _loops(runs[1], timer)
+        for _ in range(PAIRS_A_LAYOUT):
+            pairs.append(_pair(runs, loops, len(pairs), timer))
+        del runs  # freed before the next layout is built
+        if len(pairs) < LEAST_PAIRS:
+            continue
+        found = _summary(pairs, config.tolerance)
+        spent = timer.now() - started
+        least = min(LEAST_SECONDS, config.seconds)
+        enough = len(pairs) >= config.least and spent >= least and found.settled
+        late = spent > config.seconds
+        if enough or late or len(pairs) + PAIRS_A_LAYOUT > config.most:
+            return found
+
+
+def _pair(runs: tuple[Run, Run], loops: tuple[int, int], turn: int, timer: Timer) -> _Pair:
+    """One sample of each; whoever goes second finds warm caches, so they take turns."""
+    before = _involuntary_switches()
+    seconds = [0.0, 0.0]
+    for which in (0, 1) if turn % 2 == 0 else (1, 0):
+        seconds[which] = timer.seconds(runs[which], loops[which])
+    clean = _involuntary_switches() == before
+    return _Pair(seconds[0], seconds[1], turn // PAIRS_A_LAYOUT, clean)
+
+
+def _summary(pairs: list[_Pair], tolerance: float) -> PairedLatency:
+    """The mean over layouts of each one's log ratio, and what else the loop saw."""
+    centres = [_log_ratio(_used(pairs, layout)) for layout in range(pairs[-1].layout + 1)]
+    log_ratio, variance, half = _trimmed(centres)
     return PairedLatency(
-        ratio,
-        low,
-        high,
-        candidate_ms=1e3 * statistics.median(c for c, _ in used),
-        reference_ms=1e3 * statistics.median(r for _, r in used),
-        pairs=len(used),
-        disturbed=len(clean) + len(disturbed) - len(used),
-        settled=settled,
+        log_ratio,
+        variance,
+        half,
+        layout_sd=statistics.stdev(centres),
+        candidate_ms=1e3 * statistics.median(pair.candidate for pair in pairs),
+        reference_ms=1e3 * statistics.median(pair.reference for pair in pairs),
+        layouts=len(centres),
+        pairs=len(pairs),
+        disturbed=sum(not pair.clean for pair in pairs),
+        tolerance=tolerance,
+        settled=half <= math.log1p(tolerance),
+        drift=_drift([pair.reference for pair in pairs]),
     )
 
 
-def _median_interval(ratios: list[float]) -> tuple[float, float, float]:
-    """Median and its 95% interval by order statistics, which assumes no distribution.
+def _used(pairs: list[_Pair], layout: int) -> list[_Pair]:
+    """The clean pairs of a layout; all of them where none is."""
+    own = [pair for pair in pairs if pair.layout == layout]
+    return [pair for pair in own if pair.clean] or own
 
-    The j-th smallest and j-th largest of n samples enclose the median with probability
-    1 - 2 P(Binomial(n, 1/2) < j); from six samples on, j >= 1 reaches 95% (David and Nagaraja,
-    Order Statistics, 2003, section 7.1).
+
+def _log_ratio(layout: list[_Pair]) -> float:
+    """Of the best samples of a layout: others had to wait for somebody."""
+    best = min(pair.candidate for pair in layout), min(pair.reference for pair in layout)
+    return math.log(best[0] / best[1])
+
+
+def _trimmed(centres: list[float]) -> tuple[float, float, float]:
+    """The trimmed mean over layouts, its variance, and half of its 95% interval.
+
+    A seventh goes at either end, since neighbours make outliers (Tukey and McLaughlin 1963).
     """
-    ordered, n = sorted(ratios), len(ratios)
-    below, j = 0.0, 0
-    while j < n // 2:
-        below += math.comb(n, j) / 2**n
-        if 2 * below > 0.05:
-            break
-        j += 1
-    j = max(1, j)
-    return statistics.median(ordered), ordered[j - 1], ordered[n - j]
+    ordered, count = sorted(centres), len(centres)
+    cut = count // TRIMMED
+    kept = ordered[cut : count - cut]
+    winsorized = [kept[0]] * cut + kept + [kept[-1]] * cut
+    seen = statistics.variance(winsorized) / (len(kept) / count) ** 2
+    variance, half = spread(seen, len(kept) - 1, LAYOUT_SD**2, LAYOUT_DF, count)
+    return statistics.fmean(kept), variance, half
 
 
-def _with_process_spread(ratio: float, low: float, high: float) -> tuple[float, float]:
-    """Widen an interval within one process by the spread between processes, in logarithms."""
-    between = 1.96 * BETWEEN_PROCESSES_SD
-    down = math.hypot(math.log(ratio / low), between)
-    up = math.hypot(math.log(high / ratio), between)
-    return ratio * math.exp(-down), ratio * math.exp(up)
+def spread(
+    seen: float, freedom: int, believed: float, belief: int, count: int
+) -> tuple[float, float]:
+    """Variance and half the 95% interval of a mean of `count` values.
+
+    Their own variance was seen with so many degrees of freedom, and is believed.
+
+    A few values often look too much alike, so their variance is drawn up towards the belief, which
+    counts for `belief` degrees of freedom (Smyth 2004, "Linear models and empirical Bayes
+    methods"). It is never drawn down; and where values spread more than was believed, the belief
+    counts for half.
+    """
+    if seen <= believed or not freedom:
+        seen = (belief * believed + freedom * seen) / (belief + freedom)
+        freedom += belief
+    else:
+        freedom += belief // 2
+    return seen / count, float(stdtrit(freedom, 0.975)) * math.sqrt(seen / count)
 
 
-def _loops(work: Callable[[], object], clock: Clock) -> int:
-    """Calls per sample, after a warm-up, so that a sample is long enough to time."""
-    work()
-    work()
-    once = _sample(work, 1, clock)
-    return max(1, math.ceil(SHORTEST_SAMPLE_S / max(once, 1e-7)))
+def _drift(seconds: list[float]) -> float:
+    """How much slower the second half was than the first."""
+    half = len(seconds) // 2
+    return statistics.median(seconds[half:]) / statistics.median(seconds[:half]) - 1
 
 
-def _sample(work: Callable[[], object], loops: int, clock: Clock) -> float:
-    """Seconds per call over `loops` calls."""
-    started = clock()
-    for _ in range(loops):
-        work()
-    return (clock() - started) / loops
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Blocks of odd sizes are held while the work is built, so that it lies at another place."""
+    draw = Random()
+    blocks = [torch.empty(draw.randrange(1, 200_000)) for _ in range(20)]
+    yield
+    blocks.clear()
+
+
+def _loops(run: Run, timer: Timer) -> int:
+    """Calls per sample, so that a sample is long enough to time."""
+    return max(1, math.ceil(SHORTEST_SAMPLE_S / max(timer.seconds(run, 1), 1e-7)))
 
 
 def _involuntary_switches() -> int:

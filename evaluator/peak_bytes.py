@@ -1,7 +1,8 @@
 """Peak bytes: what a piece of work allocates at most, counted at every operation.
 
 Counting tensor storages as they come and go is the same in every run and on every machine, which
-resident memory is not. Scratch space inside an operation is not seen.
+resident memory is not. Scratch space inside an operation is not seen. On a CUDA device, PyTorch's
+own allocator keeps the count instead.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class _StorageCounter(TorchDispatchMode):
         super().__init__()
         self.live = 0
         self.peak = 0
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     def add(self, tensors: Iterable[Any]) -> None:
         for tensor in tensors:
@@ -32,10 +33,16 @@ class _StorageCounter(TorchDispatchMode):
             storage = tensor.untyped_storage()
             if storage in self._known:
                 continue
-            self._known.add(storage)
-            self.live += storage.nbytes()
-            weakref.finalize(storage, self._drop, storage.nbytes())
+            size = storage.nbytes()
+            self.live += size
+            self._known[storage] = weakref.finalize(storage, self._drop, size)
         self.peak = max(self.peak, self.live)
+
+    def close(self) -> None:
+        """Let go of storages that outlive the count: each would keep the counter until its end."""
+        for finalizer in list(self._known.values()):
+            finalizer.detach()
+        self._known.clear()
 
     def _drop(self, size: int) -> None:
         self.live -= size
@@ -49,10 +56,28 @@ class _StorageCounter(TorchDispatchMode):
 
 
 def peak_bytes(work: Callable[[], object], holding: Iterable[Tensor]) -> int:
-    """Peak bytes of storages while `work` runs; `holding` (weights, inputs) is counted first."""
-    with torch.no_grad():
-        counter = _StorageCounter()
-        counter.add(holding)
-    with counter:
-        work()
-    return counter.peak
+    """Peak bytes of storages while `work` runs; `holding` (weights, inputs) is counted first.
+
+    On fake tensors nothing is computed nor allocated, and the count is the same.
+    """
+    counter = _StorageCounter()
+    try:
+        with torch.no_grad():
+            counter.add(holding)
+        with counter:
+            work()
+        return counter.peak
+    finally:
+        counter.close()
+
+
+def allocator_peak(work: Callable[[], object], device: torch.device | str) -> int:
+    """Peak bytes in tensors on a CUDA device while `work` runs, scratch and what is there included.
+
+    Not what the allocator holds in reserve: that depends on what ran before.
+    """
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device)

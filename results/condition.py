@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from results.columns import is_companion
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -99,8 +101,9 @@ def _column(name: str, frame: pd.DataFrame) -> Floats:
     columns = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
     if name in columns:
         return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    near = difflib.get_close_matches(name, columns, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(columns)}"
+    offered = [column for column in columns if not is_companion(column)]
+    near = difflib.get_close_matches(name, offered, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(offered)}"
     raise UnknownColumnError(f"there is no column {name!r}; {hint}")
 
 

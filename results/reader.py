@@ -14,6 +14,7 @@ import pyarrow as pa
 from results.errors import RunError
 from results.folder import DESCRIPTION, is_run, read_description
 from results.heartbeat import read_status
+from results.held_out import with_own_error
 from results.journal import read_journal
 from results.manifest import read_manifest, read_segment
 from results.objectives import Objective, parse_objectives
@@ -40,10 +41,12 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """One row per (trial, seed, attempt), at its last rung, in the order of the events.
 
-        Learning curves stay in `rows`: a tidy frame has one value per cell.
+        Learning curves stay in `rows`: a tidy frame has one value per cell. So do the pseudo-values
+        of held-out groups, of which the frame has one error per row, `accuracy_held_out_se`.
         """
-        curves = {"curve_tokens", "curve_loss", "gradients"} & set(self.rows.column_names)
-        frame = self.rows.drop_columns(list(curves)).to_pandas()
+        names = {"curve_tokens", "curve_loss", "gradients", "held_out"}
+        frame = self.rows.drop_columns(list(names & set(self.rows.column_names))).to_pandas()
+        frame = with_own_error(frame, self.rows)
         frame["threads"] = frame["threads"].astype("Int64")
         last = frame.sort_values("rung", kind="stable").drop_duplicates(
             ["trial", "seed", "attempt"], keep="last"

@@ -8,43 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.fronts import is_comparable, knee, non_dominated, signed_points
-from results.noise import Estimate, differ, estimate_noise, estimates
+from results.designs import by_design
+from results.front_probability import front_probability
+from results.fronts import knee, non_dominated, signed_points
+from results.intervals import Estimate, differ, estimates
+from results.noise import estimate_noise
 from results.objectives import Objective
-from results.schema import FIXED_COLUMNS
 
 Bools = npt.NDArray[np.bool_]
 Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are of interest
-
-
-def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """One row per design (key): its first trial, its seeds, and the mean of each metric.
-
-    A design under other settings is a row of its own; `settings` is a column where any has some.
-    Trials count that are complete and have every objective. Bounds (X_low, X_high) are averaged,
-    not narrowed: the seeds of one design may share one measurement.
-    """
-    missing = [o.column for o in objectives if o.column not in frame]
-    frame = frame.assign(**dict.fromkeys(missing, np.nan))
-    frame = frame[is_comparable(frame, objectives)]
-    metrics = [
-        str(c)
-        for c in frame.columns
-        if c not in FIXED_COLUMNS and pd.api.types.is_numeric_dtype(frame[c])
-    ]
-    per_seed = frame.groupby(["key", "seed"], sort=False)[metrics].mean()
-    means = per_seed.groupby(level="key", sort=False).mean()
-    first = frame.sort_values("trial", kind="stable").drop_duplicates("key").set_index("key")
-    designs = pd.DataFrame(
-        {
-            "trial": first["trial"],
-            "seeds": per_seed.groupby(level="key").size(),
-            "origin": _joined_origins(frame),
-            **({"design": first["design"]} if "design" in first else {}),
-            **({"settings": first["settings"]} if _any_settings(first) else {}),
-        }
-    )
-    return designs.join(means).sort_values("trial").rename_axis("key").reset_index()
 
 
 def front_report(
@@ -57,7 +29,9 @@ def front_report(
       differ by more than noise in any objective; NA where the noise is unknown;
     - `same_as`: for a front design, the trials of front designs that differ from it by no more
       than noise in every objective; None where the noise is unknown;
-    - `knee`: the front's knee.
+    - `knee`: the front's knee;
+    - `front_probability`: the share of draws from the noise in which the design is on the front;
+      NA where the noise is unknown.
 
     With `keep`, the front is that of the designs kept. Means and noise still come from all rows:
     a condition on single rows would keep the lucky seeds of a design and drop the others.
@@ -76,19 +50,8 @@ def front_report(
     designs["knee"] = False
     if on_front.any():
         designs.loc[knee(designs[on_front], objectives), "knee"] = True
+    designs["front_probability"] = front_probability(designs, objectives, noise)
     return designs
-
-
-def _any_settings(rows: pd.DataFrame) -> bool:
-    return "settings" in rows and bool(rows["settings"].notna().any())
-
-
-def _joined_origins(frame: pd.DataFrame) -> pd.Series:
-    """Where each design came from, several origins joined; most designs have one."""
-    origins = frame[["key", "origin"]].drop_duplicates().sort_values("origin")
-    several = origins["key"].duplicated(keep=False)
-    joined = origins[several].groupby("key")["origin"].agg(", ".join)
-    return pd.concat([origins[~several].set_index("key")["origin"], joined])
 
 
 def _compare(

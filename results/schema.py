@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from results.errors import RunError
 
-SCHEMA_VERSION = 3  # 1 had no settings, 2 no gradients
+SCHEMA_VERSION = 4  # 1 had no settings, 2 no gradients, 3 no held_out
 VERSION_KEY = b"attnas.schema"
 
 State = Literal["complete", "pruned", "infeasible", "diverged", "failed", "lost"]
@@ -74,6 +74,7 @@ class TrialRow:
     notes: Mapping[str, str] = field(default_factory=dict)  # short flags by subject
     curve: Sequence[tuple[float, float]] = ()  # (tokens, loss)
     gradients: Sequence[Sequence[float]] = ()  # at the curve's points, the norm of each block
+    held_out: Sequence[float] = ()  # accuracy's jackknife pseudo-value of each held-out group
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -98,6 +99,7 @@ class TrialRow:
         object.__setattr__(self, "curve", curve)
         norms = tuple(tuple(float(norm) for norm in point) for point in self.gradients)
         object.__setattr__(self, "gradients", norms)
+        object.__setattr__(self, "held_out", tuple(float(value) for value in self.held_out))
 
     @property
     def identity(self) -> RowKey:
@@ -162,6 +164,7 @@ FIXED_SCHEMA = pa.schema(
         pa.field("curve_loss", pa.list_(pa.float64())),
         pa.field("settings", pa.string()),  # one JSON object; since schema version 2
         pa.field("gradients", pa.list_(pa.list_(pa.float64()))),  # since schema version 3
+        pa.field("held_out", pa.list_(pa.float64())),  # since schema version 4
     ]
 )
 FIXED_COLUMNS = frozenset((*FIXED_SCHEMA.names, "metrics", "curve"))
@@ -196,6 +199,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
     notes = columns.pop("notes")
     curves = zip(columns.pop("curve_tokens"), columns.pop("curve_loss"), strict=True)
     gradients = columns.pop("gradients", [None] * table.num_rows)
+    held_out = columns.pop("held_out", [None] * table.num_rows)
     plain_names = [n for n in FIXED_SCHEMA.names if n in columns and n not in _DERIVED]
     metric_names = [name for name in columns if name not in FIXED_COLUMNS]
     return [
@@ -205,6 +209,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
             notes=json.loads(notes[i] or "{}"),
             curve=list(zip(tokens or (), losses or (), strict=True)),
             gradients=gradients[i] or (),
+            held_out=held_out[i] or (),
         )
         for i, (tokens, losses) in enumerate(curves)
     ]

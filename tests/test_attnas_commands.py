@@ -50,7 +50,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = attnas(folder, "search", "small.yaml")
     assert done.returncode == 0, done.stderr
     assert "attnas export runs/small" in done.stdout
-    assert "prove nothing about the search" in done.stdout
+    assert "Nothing can be said of the search against random sampling" in done.stdout
     return folder
 
 

@@ -9,18 +9,26 @@ from pathlib import Path
 import pytest
 
 from controller import resume
-from results import read_run
+from results import front_report, read_run
 
 BEFORE_GRADIENTS = Path(__file__).parent / "data" / "run-before-gradients"
+
+
+BEFORE_HELD_OUT = Path(__file__).parent / "data" / "run-before-held-out"
+
+
+def copied(run: Path, to: Path) -> Path:
+    """With the folders that a driver makes, which are empty in what is kept."""
+    for folder in ("inbox", "logs", "checkpoints"):
+        (to / folder).mkdir(parents=True)
+    shutil.copytree(run, to, dirs_exist_ok=True)
+    return to
 
 
 @pytest.fixture
 def old_run(tmp_path: Path) -> Path:
     """One row in a segment and two in the journal, with settings; written by schema 2."""
-    for folder in ("inbox", "logs", "checkpoints"):
-        (tmp_path / "old" / folder).mkdir(parents=True)
-    shutil.copytree(BEFORE_GRADIENTS, tmp_path / "old", dirs_exist_ok=True)
-    return tmp_path / "old"
+    return copied(BEFORE_GRADIENTS, tmp_path / "old")
 
 
 def test_a_run_of_schema_two_is_read(old_run: Path) -> None:
@@ -45,3 +53,22 @@ def test_a_run_of_schema_two_goes_on(old_run: Path) -> None:
     ]
     assert [row.gradients != () for row in session.search.rows] == 3 * [False] + 6 * [True]
     assert not any(read_run(old_run).rows["gradients"].to_pylist()[:3])
+
+
+def test_a_run_of_schema_three_is_read() -> None:
+    """One row in a segment and two in the journal; nothing is known of its held-out groups."""
+    run = read_run(BEFORE_HELD_OUT)
+    assert run.rows["trial"].to_pylist() == [0, 1, 2]
+    assert run.rows["held_out"].to_pylist() == [None, [], []]
+    assert not {"held_out", "accuracy_held_out_se"} & set(run.frame().columns)
+    report = front_report(run.frame(), run.objectives)
+    assert report["seeds"].tolist() == [2, 1]
+
+
+def test_a_run_of_schema_three_goes_on_with_errors_beside_its_accuracies(tmp_path: Path) -> None:
+    session = resume(copied(BEFORE_HELD_OUT, tmp_path / "old"), lambda session: nullcontext(), None)
+    assert session.phase == "finished"
+    assert [len(row.held_out) for row in session.search.rows] == 3 * [0] + 6 * [16]
+    frame = read_run(tmp_path / "old").frame()
+    assert frame["accuracy_se"].notna().tolist() == 3 * [False] + 6 * [True]
+    assert frame["accuracy_held_out_se"].notna().tolist() == 3 * [False] + 6 * [True]

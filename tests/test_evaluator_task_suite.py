@@ -202,8 +202,10 @@ def test_every_kind_of_model_that_it_names_trains_and_is_scored(part: Part, fold
         model = model_of(a_design(kind, part.config.longest), task.vocabulary, task.channels)
         run = train(model, task, TrainingConfig(steps=3), 0)
         assert run.ended is None
-        metrics = score(model, task)
-        assert set(metrics) == {"accuracy", *kind_of_task.columns}
+        metrics = score(model, task).metrics
+        errors = {"accuracy_se", f"accuracy_{part.name}_se"}
+        assert set(metrics) == {"accuracy", *kind_of_task.columns} | errors
+        assert all(metrics[error] > 0 for error in errors)
         assert 0 <= metrics["accuracy"] <= 1
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from evaluator import CausalLM, EvaluationConfig, Evaluator, Task, TaskConfig, TrainingConfig
+from evaluator.costs import COUNTED, columns
 from evaluator.optimizers import learning_rate
 from evaluator.scoring import score
 from evaluator.tasks import Batch, Recall, RecallConfig, Tally
@@ -80,7 +81,7 @@ print(json.dumps({
     "batches": hashlib.sha256(batches).hexdigest(),
     "fingerprint": task.fingerprint,
     "curve": run.curve,
-    "scores": score(model, task),
+    "scores": score(model, task).metrics,
 }))
 """
 
@@ -197,7 +198,7 @@ def accuracies(pattern: Pattern) -> dict[str, float]:
     torch.manual_seed(0)
     model = CausalLM(a_design(pattern, width=32, depth=2), task.vocabulary)
     train(model, task, TrainingConfig(steps=250, learning_rate=1e-2), 0)
-    return score(model, task)
+    return score(model, task).metrics
 
 
 @pytest.mark.slow
@@ -216,9 +217,10 @@ def test_a_complete_trial_has_every_number_and_its_origin() -> None:
     made = evaluator()
     found = made.evaluate(a_design(SlidingWindow(8)), seed=3)
     assert (found.state, found.reason) == ("complete", None)
-    scores = {"accuracy", "accuracy_recall", "recall_right"}
+    scores = {"accuracy", "accuracy_recall", "recall_right", "accuracy_se", "accuracy_recall_se"}
     seconds = {"measure_seconds", "train_seconds"}
-    assert set(found.metrics) == {*made.config.measuring.columns(), *scores, *seconds}
+    cells = {f"{cell.name}_processes" for cell in made.config.measuring.cells("decoder")}
+    assert set(found.metrics) == {*columns(made.config.measuring), *cells, *scores, *seconds}
     assert all(math.isfinite(value) for value in found.metrics.values())
     assert len(found.curve) == 3
     assert found.provenance == {
@@ -231,7 +233,7 @@ def test_a_complete_trial_has_every_number_and_its_origin() -> None:
     }
     model = CausalLM(a_design(SlidingWindow(8)), made.task.vocabulary)
     model.load_state_dict(found.weights)
-    assert score(model, made.task)["accuracy"] == found.metrics["accuracy"]
+    assert score(model, made.task).metrics["accuracy"] == found.metrics["accuracy"]
 
 
 def test_what_was_learned_does_not_depend_on_the_trials_before() -> None:
@@ -249,7 +251,7 @@ def test_a_limit_on_a_count_ends_a_trial_before_anything_is_built_or_timed() -> 
     size = counts.kv_cache_bytes(a_design(), 32)
     assert found.state == "infeasible"
     assert found.reason == f"kv_cache_bytes is {size:,.6g}, above the limit of 100"
-    assert set(found.metrics) == {"parameters", "kv_cache_bytes", "prefill_flops", "decode_flops"}
+    assert set(found.metrics) == set(COUNTED)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +268,30 @@ def test_a_limit_on_a_latency_ends_a_trial_before_training(
     assert "peak_train_bytes" in found.metrics
     assert "train_seconds" not in found.metrics
     assert (found.curve, found.weights) == ([], {})
+
+
+def test_what_can_not_fit_is_infeasible_before_anything_is_allocated() -> None:
+    """A thousand caches of a million tokens: 128 GiB a layer."""
+    grid = GRID | {"decode": [1 << 20], "batch": 1024}
+    design = Design(16, 1 << 20, (LayerDesign(Heads(2, 2, 8), Dense()),))
+    found = evaluator(measuring=grid).evaluate(design, seed=0)
+    assert found.state == "infeasible"
+    assert found.reason is not None
+    assert found.reason.startswith("decoding needs 128 GiB, but this machine has ")
+    assert found.reason.endswith("lower `measuring.decode` or `measuring.batch`")
+    assert not any(name.endswith("_ratio") for name in found.metrics)
+
+
+def test_predictions_are_columns_of_their_own() -> None:
+    grid = GRID | {"predict": ["h100-sxm"]}
+    found = evaluator(measuring=grid).evaluate(a_design(SlidingWindow(8)), seed=0)
+    predicted = {name for name in found.metrics if name.startswith("predicted_")}
+    assert predicted == {
+        f"predicted_h100_sxm_{cell}_{what}"
+        for cell in ("prefill_24", "decode_32")
+        for what in ("ratio", "ms")
+    }
+    assert found.metrics["predicted_h100_sxm_prefill_24_ms"] > 0
 
 
 def test_a_limit_that_is_met_exactly_is_not_broken() -> None:

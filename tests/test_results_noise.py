@@ -15,7 +15,7 @@ from results import (
     parse_objectives,
     pooled_seed_sd,
 )
-from results.noise import kind_of
+from results.columns import kind_of, metric_columns
 
 ACCURACY = Objective("accuracy", "max")
 RATIO = Objective("prefill_ratio", "min")
@@ -86,6 +86,7 @@ def test_by_design_averages_seeds_and_joins_origins() -> None:
         "origin": ["finalist, random", "preset:mha"],
         "accuracy": [pytest.approx(0.6), 0.1],
         "kv_cache_bytes": [4, 8],
+        "accuracy_sd": [pytest.approx(0.02**0.5), pytest.approx(np.nan, nan_ok=True)],
     }
 
 
@@ -244,8 +245,61 @@ def test_a_hundred_thousand_trials_are_reported_in_seconds() -> None:
         ("chrf", "trained"),
         ("kv_cache_bytes", "exact"),
         ("bright", "unknown"),
+        ("accuracy_se", "unknown"),
+        ("accuracy_lm_sd", "unknown"),
+        ("predicted_prefill_2048_ratio", "predicted"),
+        ("predicted_peak_bytes", "predicted"),
         ("seconds", "unknown"),
     ],
 )
 def test_what_a_trained_model_scores_varies_with_the_seed(column: str, kind: str) -> None:
-    assert kind_of(column, pd.DataFrame({column: [0.5]})) == kind
+    assert kind_of(column, [column]) == kind
+
+
+def test_a_prediction_is_never_told_from_another_even_with_bounds() -> None:
+    def predicted(ratio: float) -> pd.Series:
+        name = "predicted_decode_2048_ratio"
+        return design(**{name: ratio, f"{name}_low": ratio, f"{name}_high": ratio})
+
+    objective = Objective("predicted_decode_2048_ratio", "min")
+    assert distinguishable(predicted(0.1), predicted(0.9), objective, Noise()) is None
+
+
+def test_columns_that_say_something_of_another_are_no_metrics() -> None:
+    names = ["accuracy", "accuracy_se", "decode_24_ratio", "decode_24_ratio_low"]
+    names += ["decode_24_ratio_high", "decode_24_processes", "accuracy_fold_sd"]
+    frame = pd.DataFrame({name: [1.0, 2.0] for name in names}).assign(key="a", seed=[0, 1])
+    assert metric_columns(frame) == ["accuracy", "decode_24_ratio"]
+    assert list(estimate_noise(frame).seed_sd) == ["accuracy"]
+
+
+# moderation
+
+
+def test_a_design_with_seeds_of_its_own_is_between_its_own_deviation_and_the_pooled_one() -> None:
+    noise = Noise({"accuracy": (0.02, 1000)})
+    calm, plain, wild = noise.half_width("accuracy", 3, [0.0, 0.02, 0.1])
+    alone = noise.half_width("accuracy", 3)
+    assert 0 < calm < alone < wild
+    assert plain == pytest.approx(alone, rel=0.1)
+    # Four seeds' worth of the pooled deviation, two of its own.
+    assert calm / plain == pytest.approx((4 / 6) ** 0.5)
+    few = Noise({"accuracy": (0.02, 2)}).half_width("accuracy", 3, 0.02)
+    assert few == pytest.approx(Noise({"accuracy": (0.02, 2)}).half_width("accuracy", 3))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.8])  # of the designs' log deviations
+def test_moderated_intervals_cover_the_truth_over_two_thousand_runs(
+    seeds: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seeds)
+    deviations = np.exp(spread * rng.normal(size=(2000, 12)))
+    values = deviations[:, :, None] * rng.normal(size=(2000, 12, seeds))  # (runs, designs, seeds)
+    own = values.std(axis=2, ddof=1)
+    pooled = np.sqrt((own**2).mean(axis=1))
+    covered = [
+        np.abs(run.mean(axis=1)) < Noise({"a": (sd, 12 * (seeds - 1))}).half_width("a", seeds, of)
+        for run, sd, of in zip(values, pooled, own, strict=True)
+    ]
+    assert 0.93 <= np.mean(covered) <= 0.97

@@ -40,6 +40,7 @@ FULL = TrialRow(
     metrics={"accuracy": 0.1 + 0.2, "kv_cache_bytes": 2**40},
     notes={"latency": "did not settle"},
     curve=[(128, 3.5), (256, 2.5)],
+    held_out=[0.3, 0.1 + 0.2],
 )
 BARE = TrialRow(
     trial=0,
@@ -91,7 +92,7 @@ def test_a_state_must_be_known() -> None:
 
 
 def test_a_row_with_unknown_fields_is_refused_in_a_sentence() -> None:
-    with pytest.raises(RunError, match="not a row of schema version 3"):
+    with pytest.raises(RunError, match="not a row of schema version 4"):
         TrialRow.from_json(json.dumps({**BARE.to_plain(), "mood": "good"}))
     with pytest.raises(RunError, match="a row must be JSON"):
         TrialRow.from_json("{")

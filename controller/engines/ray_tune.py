@@ -24,7 +24,7 @@ from controller.candidates import settings_of
 from controller.config import RunConfig
 from controller.parents import start_of
 from controller.search import Search, SearchFailed, Trial
-from controller.worker import failed_row, run_trial
+from controller.worker import failed_row, measurements_folder, run_trial
 from evaluator import Evaluator, Task
 from results import TrialRow, write_result
 from search_space import Design
@@ -158,6 +158,7 @@ class _TrialAsTrainable(tune.Trainable):
                 Task.of(config.task, data),
                 Design.from_json(self._setup_json["reference"]),
                 start_of(config.start, config.task),
+                kept=measurements_folder(self._run),
             )
         return self._evaluator
 

@@ -11,12 +11,12 @@ from dashboard import selection
 from dashboard.cards import trial_card
 from dashboard.charts import hypervolume_chart, pareto_chart
 from dashboard.charts.pareto import PICK, ZOOM
-from dashboard.derived import growth_of, points_of, quantities_of
+from dashboard.derived import growth_of, points_of, quantities_of, summary_of
 from dashboard.live import refreshing
 from dashboard.loading import Loaded, open_run
 from dashboard.look import palette
 from dashboard.messages import show_command, show_no_rows
-from dashboard.points import front_table, step_line, summary
+from dashboard.points import front_table, step_line
 from dashboard.quantities import Quantity
 
 CHART, PICKED = "front_chart", "front_chart_picked"
@@ -31,7 +31,7 @@ def page(path: Path, design_page: StreamlitPage) -> None:
 
 def _body(loaded: Loaded, design_page: StreamlitPage) -> None:
     if len(loaded.frame):
-        st.text(summary(loaded.frame))
+        st.text(summary_of(loaded))
     if loaded.report.empty:
         show_no_rows(len(loaded.frame))
         _unfinished(loaded)

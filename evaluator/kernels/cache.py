@@ -34,10 +34,7 @@ class TokenCache:
         slots = min(capacity, sum(kept))
         self.first = min(kept[0], slots)
         self.recent = slots - self.first
-        self.kept: list[Tensor] = [
-            torch.zeros((*shape, slots, width), dtype=like.dtype, device=like.device)
-            for width in widths
-        ]  # each (B, G, S, D)
+        self.kept = [like.new_zeros(*shape, slots, width) for width in widths]  # each (B, G, S, D)
         self.length = 0  # tokens seen so far
 
     @property

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from evaluator.kernels.passes import passes
+
 # What a chunk computes is written apart and put into place afterwards; done in groups that stay in
 # a core's cache, since filling fresh memory for all at once cost a tenth of the time. The backward
 # pass has several times as much to write (measured by benchmarks/kernels.py).
@@ -133,7 +135,7 @@ class Part:
     def groups(self, positions: int) -> Iterator[Part]:
         """The same chunks, as many at a time as have `positions` rows and keys in all."""
         most = max(1, positions // (self.rows.size + self.keys.size))
-        for done in range(0, self.rows.chunks, most):
+        for done in passes(range(0, self.rows.chunks, most)):
             chunks = min(most, self.rows.chunks - done)
             yield replace(
                 self, rows=self.rows.some(done, chunks), keys=self.keys.some(done, chunks)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from evaluator.kernels.parts import Head, Part
+from evaluator.kernels.passes import passes
 
 # Scores of a group: so many stay in a core's cache.
 SCORES_BYTES = 1 << 20
@@ -115,7 +116,7 @@ class _Exponentials:
         self.edges: list[tuple[slice, Tensor]] = []
         size = part.keys.size
         if part.is_causal:
-            shown = like.new_ones(part.rows.size, size).tril_()
+            shown = torch.ones(part.rows.size, size, dtype=like.dtype, device=like.device).tril_()
         elif (mask := part.mask(like)) is not None:
             shown = mask.exp()
         else:
@@ -148,10 +149,10 @@ def _groups(part: Part, chunks: int) -> Iterator[Part]:
 
 def _heads(query: Tensor, keys: Tensor) -> Iterator[tuple[Head, Head]]:
     """Every query head and the KV head that it shares."""
-    queries_of_one = query.shape[1] // keys.shape[1]
-    for batch in range(query.shape[0]):
-        for head in range(query.shape[1]):
-            yield (batch, head), (batch, head // queries_of_one)
+    heads, queries_of_one = query.shape[1], query.shape[1] // keys.shape[1]
+    for at in passes(range(query.shape[0] * heads)):
+        batch, head = divmod(at, heads)
+        yield (batch, head), (batch, head // queries_of_one)
 
 
 def _head(tensor: Tensor, at: Head) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from evaluator.kernels.passes import passes
+
 Tensors = tuple[Tensor, ...]
 # From some tokens (B, H or G, C, ...) and the sums before them: their output (B, H, C, Dv), if
 # there is one, and the sums after them.
@@ -38,10 +40,16 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, piece: Piece, count: int, *tensors: Tensor) -> tuple[Tensor | None, ...]:
         tokens, sums = tensors[:count], tensors[count:]
         size = CPU_PIECE if tokens[0].device.type == "cpu" else OTHER_PIECE
-        whole, before = None, []
-        for number, some in enumerate(zip(*(x.split(size, 2) for x in tokens), strict=True)):
+        whole, before, out, given = None, [], None, sums
+        pieces = list(zip(*(x.split(size, 2) for x in tokens), strict=True))
+        computed = passes(range(len(pieces))[::-1])  # the last ones, since sums pile up
+        for number, some in enumerate(pieces):
             before += sums
-            out, sums = piece(some, sums)
+            if number in computed:
+                given = sums
+                out, sums = piece(some, sums)
+            else:
+                out, sums = _made_again(out, sums, given)
             if out is not None:
                 whole = _room_for(out, tokens[0].shape[2]) if whole is None else whole
                 whole[:, :, number * size : (number + 1) * size] = out
@@ -56,7 +64,7 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         tokens, before = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         grads = [torch.empty_like(x) for x in tokens]
-        for number in reversed(range(len(before) // len(grad_sums))):
+        for number in passes(range(len(before) // len(grad_sums))[::-1]):
             at = slice(number * ctx.size, (number + 1) * ctx.size)
             sums = before[number * len(grad_sums) : (number + 1) * len(grad_sums)]
             leaves = [x.detach().requires_grad_() for x in (*(x[:, :, at] for x in tokens), *sums)]
@@ -70,6 +78,12 @@ class _Scan(torch.autograd.Function):
                 grad[:, :, at] = share
             grad_sums = shares[ctx.count :]
         return None, None, *grads, *grad_sums
+
+
+def _made_again(out: Tensor | None, sums: Tensors, given: Tensors) -> tuple[Tensor | None, Tensors]:
+    """Room for what another piece makes: an output, and such sums as differ from those `given`."""
+    after = (x if x is old else torch.empty_like(x) for x, old in zip(sums, given, strict=True))
+    return None if out is None else torch.empty_like(out), tuple(after)
 
 
 def _room_for(out: Tensor, length: int) -> Tensor:

@@ -15,7 +15,7 @@ class StateCache:
     """Tensors that a step replaces as a whole."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], like: Tensor) -> None:
-        self.kept = [torch.zeros(s, dtype=like.dtype, device=like.device) for s in shapes]
+        self.kept = [like.new_zeros(shape) for shape in shapes]
         self.length = 0  # tokens seen so far
         self._before: list[Tensor] = self.kept
 

@@ -9,8 +9,9 @@ Shapes: B batch, T positions, S source positions, F features. Targets that don't
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -45,13 +46,29 @@ class Levels(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A model's predictions on a held-out set, added up."""
+    """A model's predictions on a held-out set or a share of it, added up."""
 
     nats: float  # sum of cross-entropies
     correct: int
     count: int  # targets that count
     whole: int = 0  # sequences all of whose targets were predicted
     sequences: int = 0
+    size: float = 0.0  # of the targets that count, if the part is Sized
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def of_size(self, size: float) -> Tally:
+        """The same, with the size of its targets."""
+        return replace(self, size=size)
+
+    def one_wrong(self) -> Tally:
+        """With one more answer wrong, which takes its sequence with it.
+
+        The right answer then had at most half of the probability, so it costs a bit at least.
+        """
+        nats, whole = self.nats + math.log(2), max(0, self.whole - 1)
+        return replace(self, nats=nats, correct=max(0, self.correct - 1), whole=whole)
 
 
 class PartConfig(BaseModel):
@@ -116,6 +133,15 @@ class Foldable(Protocol):
 
     def fold(self, index: int, folds: int) -> Part:
         """The part with the `index`-th of so many equal shares of all items held out."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A part whose score is per size of what was to be predicted, such as bytes of text."""
+
+    def held_out_sizes(self) -> npt.NDArray[np.float64]:
+        """Size of the targets of each sequence, (sequences,) in the order of `held_out`."""
         ...
 
 

@@ -107,7 +107,7 @@ class LanguageModel:
             yield self._cut(self.held, starts[first : first + 16])
 
     def scores(self, tally: Tally) -> dict[str, float]:
-        bits = tally.nats / tally.count / math.log(2) / self.bytes_per_target
+        bits = tally.nats / math.log(2) / (tally.size or tally.count * self.bytes_per_target)
         return {
             "accuracy_lm": max(0.0, 1 - bits / self.unigram_bits),
             "bits_per_byte": bits,
@@ -122,10 +122,13 @@ class LanguageModel:
     @property
     def bytes_per_target(self) -> float:
         """Bytes of the text that a token to be predicted in the held-out set stands for."""
-        if self.tokens is None:
-            return 1.0
+        return float(self.held_out_sizes().mean() / self.config.length)
+
+    def held_out_sizes(self) -> npt.NDArray[np.float64]:
+        """Bytes that the targets of each held-out sequence stand for, (sequences,)."""
         at = self._held_starts()[:, None] + 1 + np.arange(self.config.length)  # (B, T)
-        return float(self.tokens.sizes[at].mean())
+        sizes = np.ones(at.shape) if self.tokens is None else self.tokens.sizes[at]
+        return sizes.sum(axis=1, dtype=np.float64)
 
     def _held_starts(self) -> npt.NDArray[np.int64]:
         starts = np.arange(0, len(self.held) - self.config.length, self.config.length)
