@@ -190,6 +190,42 @@ def prune(
 
 
 @app.command()
+def report(
+    run: RunName,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write into; the run's own if left out.")
+    ] = None,
+) -> None:
+    """One HTML file about a run, and the same as Markdown. Example: attnas report runs/lm"""
+    from attnas.commands.report import report_run
+
+    report_run(run, to)
+
+
+@app.command()
+def measure(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHAT...", help="Presets, .json files with a design, or RUN:TRIAL, RUN:front."
+        ),
+    ],
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML configuration: its sizes, its grid.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, or the profile of one that is not here.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Latency, memory, and how sure. Example: attnas measure gqa mqa sliding-window"""
+    from attnas.commands.measure import measure_designs
+
+    measure_designs(what, config, device, overrides or [], as_json)
+
+
+@app.command()
 def export(
     run: RunName,
     to: Annotated[Path, typer.Option(help="The folder to write; must be new or empty.")],

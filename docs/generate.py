@@ -24,7 +24,7 @@ ELSEWHERE = {
 TREE_START, TREE_END = "<!-- tree -->", "<!-- /tree -->"
 COMMANDS = (
     "init", "validate", "search", "resume", "status", "front", "show", "maps", "finetune", "prune",
-    "export", "dashboard", "presets", "tasks", "schema",
+    "measure", "report", "export", "dashboard", "presets", "tasks", "schema",
 )  # fmt: skip
 
 

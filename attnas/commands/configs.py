@@ -69,7 +69,7 @@ def validate_config(path: Path, overrides: list[str], as_json: bool) -> None:
         config, untrained = load_config(path, overrides), None
         space = Space.from_config(config.space)
     longest = max(int(c) for c in space.size_axes[1].values)
-    measured = max(n for _, n in config.measuring.cells(config.space.kind)) if config else longest
+    measured = max(config.measuring.lengths(config.space.kind)) if config else longest
     facts = _space_facts(space, measured)
     if config:
         facts |= _plan_facts(space, config)

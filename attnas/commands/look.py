@@ -11,7 +11,7 @@ from rich.console import Console
 
 from attnas.commands.figures import cell, failures, metric_columns, settings_in_words
 from attnas.failures import UsageError
-from results import estimate_noise, find_run, interpret, read_run
+from results import estimate_noise, find_run, interpret, is_companion, read_run
 from search_space import Design
 
 RUNS = Path("runs")
@@ -82,7 +82,7 @@ def show_trial(name: str, trial: int, as_json: bool) -> None:
     counted = row.copy()
     counted["seeds"] = 1
     for column in metrics:
-        if not column.endswith(("_low", "_high")):
-            console.print(f"{column:>24}  {cell(counted, column, noise)}")
+        if not is_companion(column):
+            console.print(f"{column:>24}  {cell(counted, column, noise, absolute=True)}")
     for subject, note in json.loads(row["notes"] or "{}").items():
         console.print(f"note: {subject} {note}")
