@@ -21,8 +21,10 @@ from evaluator.checkpoint import StorageError
 from evaluator.latency import DRIFT, PairedLatency, spread
 
 # What a process adds to the log ratio beyond its layouts, before several were seen, and how many
-# processes that belief counts for (benchmarks/process_spread.py).
-PROCESS_SD, PROCESS_DF = 0.005, 8
+# processes that belief counts for. Set by the first 200 processes of a run of
+# benchmarks/same_or_different.py and checked with its other 200 (docs/measuring.md): decode steps
+# are short and read memory all the time.
+PROCESS_SD, PROCESS_SD_DECODE, PROCESS_DF = 0.005, 0.014, 8
 BUSY = 0.3  # share of pairs with a context switch that is worth a remark
 STOLEN = 0.05  # share of a virtual machine's time that its host gave to others, likewise
 
@@ -99,7 +101,8 @@ def figures(samples: Sequence[ProcessSample]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in dict.fromkeys(cell for sample in samples for cell in sample.cells):
         own = _best([sample for sample in samples if name in sample.cells], name)
-        ratio, low, high = together(own)
+        believed = PROCESS_SD_DECODE if name.startswith("decode") else PROCESS_SD
+        ratio, low, high = together(own, believed)
         found |= {
             f"{name}_ratio": ratio,
             f"{name}_ratio_low": low,
@@ -127,17 +130,20 @@ def _best(samples: list[ProcessSample], name: str) -> list[PairedLatency]:
     return [cell for cell in cells if cell.tolerance == tolerance]
 
 
-def together(cells: Sequence[PairedLatency]) -> tuple[float, float, float]:
+def together(
+    cells: Sequence[PairedLatency], process_sd: float = PROCESS_SD
+) -> tuple[float, float, float]:
     """The ratio over some processes with its 95% interval.
 
-    What processes differ by beyond their layouts is believed to be PROCESS_SD until they show more.
+    What processes differ by beyond their layouts is believed to be `process_sd`, a standard
+    deviation of the log ratio, until they show more.
     """
     logs, count = [cell.log_ratio for cell in cells], len(cells)
     if count == 1:
-        _, beyond = spread(0.0, 0, PROCESS_SD**2, PROCESS_DF, 1)
+        _, beyond = spread(0.0, 0, process_sd**2, PROCESS_DF, 1)
         half = math.hypot(cells[0].half, beyond)
     else:
-        believed = PROCESS_SD**2 + statistics.fmean(cell.variance for cell in cells)
+        believed = process_sd**2 + statistics.fmean(cell.variance for cell in cells)
         _, half = spread(statistics.variance(logs), count - 1, believed, PROCESS_DF, count)
     centre = statistics.fmean(logs)
     return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
