@@ -161,8 +161,11 @@ def report(first: Session, second: Session) -> None:
                 f"worst {apart[-1]:.1%}; {len(turned)} of {math.comb(len(a), 2)} orders turned"
             )
             if name == "protocol":
-                sure = [pair for pair in turned if called(a, pair, cell) or called(b, pair, cell)]
-                line += f", {len(sure)} of them called different in a session"
+                sure = [[called(rows, pair, cell) for rows in (a, b)] for pair in turned]
+                line += (
+                    f"; of these {sum(any(one) for one in sure)} were called different in a "
+                    f"session, {sum(all(one) for one in sure)} in both"
+                )
             print(line)
 
 
