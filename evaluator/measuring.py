@@ -33,6 +33,13 @@ class Subject:
     channels: int = 0
     batch: Batch | None = None  # of a train step
 
+    def tokens(self, cell: Cell) -> int:
+        """Tokens that one call of a cell's work takes in."""
+        if cell.phase == "train_step":
+            assert self.batch is not None
+            return self.batch.targets.numel()
+        return cell.batch * (cell.length if cell.phase == "prefill" else 1)
+
 
 def measure(
     subject: Subject,
@@ -58,7 +65,7 @@ def measure(
             )
             timed[cell.name] = measure_pair(*makes, repeat, timer)
             if meter and (used := energy_of_pair(makes[0](), makes[1](), meter)):
-                energy[cell.name] = used.joules
+                energy[cell.name] = used.joules / subject.tokens(cell)
             if device.startswith("cuda"):
                 allocated[cell.name] = _allocated(makes[0], device)
         seconds = time.perf_counter() - started

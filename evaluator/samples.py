@@ -36,7 +36,7 @@ class ProcessSample:
     process: str  # host and number
     at: float  # unix seconds
     cells: dict[str, PairedLatency]
-    energy: dict[str, float] = field(default_factory=dict)  # joules a call, by cell
+    energy: dict[str, float] = field(default_factory=dict)  # joules a token, by cell
     allocated: dict[str, int] = field(default_factory=dict)  # a GPU's peak bytes, by cell
     machine: dict[str, str | float] = field(default_factory=dict)  # what may drift
     seconds: float = 0.0  # that the device was held
@@ -112,7 +112,7 @@ def figures(samples: Sequence[ProcessSample]) -> dict[str, float]:
         }
         joules = [sample.energy[name] for sample in samples if name in sample.energy]
         if joules:
-            found[f"{name}_joules"] = statistics.median(joules)
+            found[f"{name}_joules_per_token"] = statistics.median(joules)
         if peaks := [sample.allocated[name] for sample in samples if name in sample.allocated]:
             found[f"{name}_allocated_bytes"] = max(peaks)
     return found

@@ -127,6 +127,12 @@ def test_a_timed_train_step_takes_the_optimizer_along_and_moves_no_weight(
     assert model.training
 
 
+def test_energy_is_per_token_of_what_a_cell_takes_in(subject: Subject) -> None:
+    assert subject.tokens(Cell("prefill", 64, 8)) == 512
+    assert subject.tokens(Cell("decode", 64, 8)) == 8
+    assert subject.tokens(TRAIN_STEP) == 4 * 48
+
+
 # What several processes say together.
 
 
@@ -169,7 +175,7 @@ def test_figures_are_of_all_processes_that_measured_a_cell() -> None:
     assert found["prefill_64_processes"] == 2
     assert found["decode_64_processes"] == 1
     assert found["decode_64_ms"] == 2.0
-    assert found["decode_64_joules"] == 0.25
+    assert found["decode_64_joules_per_token"] == 0.25
     assert found["prefill_64_ratio_low"] < found["prefill_64_ratio"]
 
 
