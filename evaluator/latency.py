@@ -26,7 +26,9 @@ from scipy.special import stdtrit
 
 from evaluator.timers import HostTimer, Run, Timer
 
-PAIRS_A_LAYOUT = 4  # even, so that each goes second equally often
+# Even, so that each goes second equally often. Samples so long that the least of them would not fit
+# into the time outlast what disturbs short ones.
+PAIRS_A_LAYOUT, PAIRS_A_LONG_LAYOUT = 4, 2
 # Spread of the log ratio between layouts before any was seen, and how many layouts that belief
 # counts for; benchmarks/process_spread.py: .007 to .02 on a calm machine, to .05 on a busy one.
 LAYOUT_SD, LAYOUT_DF = 0.015, 3
@@ -35,7 +37,8 @@ LAYOUT_SD, LAYOUT_DF = 0.015, 3
 LEAST_SECONDS = 1.0
 TRIMMED = 7  # one layout in so many is left out at either end
 SHORTEST_SAMPLE_S = 0.002  # below this, timer and scheduler are a visible part
-LEAST_PAIRS = 2 * PAIRS_A_LAYOUT  # whatever the time
+LEAST_LAYOUTS = 2  # whatever the time
+LEAST_PAIRS = LEAST_LAYOUTS * PAIRS_A_LAYOUT
 DRIFT = 0.1  # change of the reference's own time within one loop that is worth a remark
 
 Make = Callable[[], Run]  # builds the work anew, at another place in memory
@@ -91,6 +94,10 @@ class _Pair:
     layout: int
     clean: bool  # nobody else ran on the core meanwhile
 
+    def seconds(self, loops: tuple[int, int]) -> float:
+        """Of both samples."""
+        return self.candidate * loops[0] + self.reference * loops[1]
+
 
 def measure_pair(
     candidate: Make, reference: Make, config: RepeatConfig, timer: Timer | None = None
@@ -98,34 +105,37 @@ def measure_pair(
     """Alternate the two until the interval of the ratio is tight, or the cap is reached."""
     timer = timer or HostTimer()
     pairs: list[_Pair] = []
-    started, loops = timer.now(), (0, 0)
+    started, loops, layout, each = timer.now(), (0, 0), 0, PAIRS_A_LAYOUT
     while True:
         with elsewhere():
             runs = timer.ready(candidate(), reference())
         if not pairs:
             loops = _loops(runs[0], timer), _loops(runs[1], timer)
-        for _ in range(PAIRS_A_LAYOUT):
-            pairs.append(_pair(runs, loops, len(pairs), timer))
+        while sum(pair.layout == layout for pair in pairs) < each:
+            pairs.append(_pair(runs, loops, len(pairs), layout, timer))
+            if pairs[0].seconds(loops) * LEAST_PAIRS > config.seconds:
+                each = PAIRS_A_LONG_LAYOUT
         del runs  # freed before the next layout is built
-        if len(pairs) < LEAST_PAIRS:
+        layout += 1
+        if layout < LEAST_LAYOUTS:
             continue
-        found = _summary(pairs, config.tolerance)
-        spent = timer.now() - started
+        found, spent = _summary(pairs, config.tolerance), timer.now() - started
         least = min(LEAST_SECONDS, config.seconds)
         enough = len(pairs) >= config.least and spent >= least and found.settled
-        late = spent > config.seconds
-        if enough or late or len(pairs) + PAIRS_A_LAYOUT > config.most:
+        if enough or spent > config.seconds or len(pairs) + each > config.most:
             return found
 
 
-def _pair(runs: tuple[Run, Run], loops: tuple[int, int], turn: int, timer: Timer) -> _Pair:
+def _pair(
+    runs: tuple[Run, Run], loops: tuple[int, int], turn: int, layout: int, timer: Timer
+) -> _Pair:
     """One sample of each; whoever goes second finds warm caches, so they take turns."""
     before = _involuntary_switches()
     seconds = [0.0, 0.0]
     for which in (0, 1) if turn % 2 == 0 else (1, 0):
         seconds[which] = timer.seconds(runs[which], loops[which])
     clean = _involuntary_switches() == before
-    return _Pair(seconds[0], seconds[1], turn // PAIRS_A_LAYOUT, clean)
+    return _Pair(seconds[0], seconds[1], layout, clean)
 
 
 def _summary(pairs: list[_Pair], tolerance: float) -> PairedLatency:

@@ -26,7 +26,7 @@ task:
   recall: {batch: 4, held_out: 16}
   lm: {text: prose, length: 16, batch: 2, held_out: 4}
 training: {steps: 3}
-measuring: {prefill: [32], decode: [32], repeat: {least: 6, most: 6}}
+measuring: {prefill: [32], decode: [32], processes: 2, repeat: {least: 6, most: 6}}
 objectives: {accuracy: max, prefill_32_ratio: min, kv_cache_bytes: min}
 search: {trials: 7, presets: [mha, sliding-window], preset_seeds: 2, finalists: 1}
 engine: {name: serial}

@@ -29,7 +29,7 @@ task:
   recall: {batch: 4, held_out: 16}
   lm: {text: my.txt, length: 16, batch: 2, held_out: 4}
 training: {steps: 40}
-measuring: {prefill: [32], decode: [32], repeat: {least: 6, most: 6, seconds: 0.1}}
+measuring: {prefill: [32], decode: [32], processes: 1, repeat: {least: 6, most: 6, seconds: 0.1}}
 objectives: {accuracy: max, kv_cache_bytes: min}
 search: {trials: 12, presets: [mha, sliding-window], preset_seeds: 2, finalists: 2}
 """

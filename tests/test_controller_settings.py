@@ -47,6 +47,7 @@ def tiny_config(settings: Any = SETTINGS, **search: Any) -> RunConfig:
             "measuring": {
                 "prefill": [24],
                 "decode": [24],
+                "processes": 1,
                 "repeat": {"least": 6, "most": 6, "seconds": 0.05},
             },
             "objectives": {"accuracy": "max", "kv_cache_bytes": "min"},

@@ -21,7 +21,7 @@ from evaluator.latency import (
 )
 from evaluator.timers import HostTimer
 
-QUICK = RepeatConfig(least=LEAST_PAIRS, most=LEAST_PAIRS, seconds=0.01)
+QUICK = RepeatConfig(least=LEAST_PAIRS, most=LEAST_PAIRS, seconds=0.1)
 
 
 class Clock:
@@ -96,10 +96,19 @@ def test_a_measurement_that_did_not_settle_says_so(clock: Clock) -> None:
 
 def test_a_cap_of_time_ends_a_measurement_after_two_layouts(clock: Clock) -> None:
     erratic = clock.busy(3, 3, 3, 9, 3, 15, 9)
-    config = RepeatConfig(tolerance=0.001, least=LEAST_PAIRS, most=1000, seconds=1e-3)
+    config = RepeatConfig(tolerance=0.001, least=LEAST_PAIRS, most=1000, seconds=0.05)
     timed = timed_on(clock, erratic, clock.busy(2.5), config)
     assert timed.pairs == LEAST_PAIRS
     assert timed.layouts == 2
+
+
+def test_work_too_long_for_its_time_has_two_layouts_of_two_pairs(clock: Clock) -> None:
+    config = RepeatConfig(seconds=10)
+    timed = timed_on(clock, clock.busy(3000), clock.busy(1500), config)
+    assert (timed.layouts, timed.pairs) == (2, 4)
+    assert timed.ratio == pytest.approx(2)
+    low, high = timed.interval
+    assert 1.9 < low < 2 < high < 2.1
 
 
 def test_both_are_built_anew_for_every_layout(clock: Clock) -> None:
