@@ -94,11 +94,15 @@ def _remarks(
             f"{reference.width}, the two in turn, over {processes(config.measuring.processes)}; "
             f"± is half a 95% interval; {processor}, {config.threads} thread(s), float32."
         )
-    if profile is not None:
-        what = "how far it is off the measurement" if where is not None else "milliseconds"
+    if profile is not None and where is not None:
         lines.append(
-            f"Predicted by a roofline for {profile.name} ({profile.source}), never measured; "
-            f"in brackets {what}."
+            f"Predicted from counts by a roofline of this machine ({profile.source}); in brackets "
+            f"how far it is off the measurement."
+        )
+    elif profile is not None:
+        lines.append(
+            f"Predicted from counts by a roofline for {profile.name} ({profile.source}), never "
+            f"measured; in brackets milliseconds."
         )
     notes = ((r.name, subject, note) for r in results for subject, note in r.notes.items())
     return lines + [
