@@ -9,6 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
+from attnas.arguments import (
+    Address,
+    AsJson,
+    ChildOverrides,
+    ConfigPath,
+    NewName,
+    Overrides,
+    RunName,
+    Trained,
+    TrialNumber,
+    Where,
+)
+from attnas.failures import explain, say
+
 INTERRUPTED = 130  # what a shell gives for SIGINT
 
 app = typer.Typer(
@@ -20,34 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML configuration.")]
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value: search.trials=8; may repeat.",
-    ),
-]
-ChildOverrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override task, training or measuring: training.steps=200; may repeat.",
-    ),
-]
-Where = Annotated[
-    str | None, typer.Option(metavar="EXPR", help='Keep designs such as "kv_cache_bytes < 2e6".')
-]
-Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster's address; `auto` finds the one here.")
-]
 
 
 @app.command()
@@ -125,7 +111,7 @@ def front(
 @app.command()
 def show(
     run: RunName,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
+    trial: TrialNumber,
     as_json: AsJson = False,
 ) -> None:
     """One design in words and figures. Example: attnas show runs/lm 12"""
@@ -137,7 +123,7 @@ def show(
 @app.command()
 def maps(
     run: RunName,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.")],
+    trial: TrialNumber,
     text: Annotated[str | None, typer.Option(help="Read this, where the task reads bytes.")] = None,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Which held-out sequence of each part to read.")
@@ -154,7 +140,7 @@ def maps(
 @app.command()
 def finetune(
     run: RunName,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trained trial's number.")],
+    trial: Trained,
     task: Annotated[
         str | None, typer.Option(help="A task's name, a YAML file with one, or your own .py.")
     ] = None,
@@ -162,7 +148,7 @@ def finetune(
         bool, typer.Option("--frozen", help="Train the vocabulary alone, over frozen features.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings, each its own seed.")] = 1,
-    name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
+    name: NewName = None,
     overrides: ChildOverrides = None,
 ) -> None:
     """Train a trial on, here or elsewhere. Example: attnas finetune runs/lm 12 --task classify"""
@@ -174,13 +160,13 @@ def finetune(
 @app.command()
 def prune(
     run: RunName,
-    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trained trial's number.")],
+    trial: Trained,
     steps: Annotated[int, typer.Option(min=1, help="Cuts, one after the other.")] = 4,
     retrain: Annotated[
         int | None,
         typer.Option(min=1, help="Optimizer steps after each; a fifth of the run's if left out."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The new run's name under runs/.")] = None,
+    name: NewName = None,
     overrides: ChildOverrides = None,
 ) -> None:
     """Take the heads that matter least from a trial. Example: attnas prune runs/lm 12 --steps 6"""
@@ -294,35 +280,13 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except refusals as error:
-        _say(f"{error.format_message()} (attnas --help lists the commands)")
+        say(f"{error.format_message()} (attnas --help lists the commands)")
         code = 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        code = _explain(error)
+        code = explain(error)
     if code == INTERRUPTED:
         print("interrupted; nothing that finished is lost", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _explain(error: Exception) -> int:
-    """Say what a user's mistake was; for anything else, keep the traceback in a file."""
-    from attnas.failures import exit_code
-
-    code = exit_code(error)
-    if code is not None:
-        _say(str(error))
-        return code
-    import tempfile
-    import traceback
-
-    with tempfile.NamedTemporaryFile("w", prefix="attnas-", suffix=".log", delete=False) as log:
-        traceback.print_exception(error, file=log)
-    _say(f"attnas failed ({type(error).__name__}: {error}); please report {log.name}")
-    return 1
-
-
-def _say(message: str) -> None:
-    for line in message.splitlines():
-        print(f"error: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which exceptions are a user's sentence, and with which exit code."""
+"""Failures: which exceptions are a user's sentence, with which exit code, and how they are said."""
 
 from __future__ import annotations
 
@@ -26,3 +26,24 @@ def exit_code(error: Exception) -> int | None:
         if loaded is not None and isinstance(error, getattr(loaded, name)):
             return code
     return SEARCH if isinstance(error, OSError) else None
+
+
+def explain(error: Exception) -> int:
+    """Say what a user's mistake was; for anything else, keep the traceback in a file."""
+    code = exit_code(error)
+    if code is not None:
+        say(str(error))
+        return code
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="attnas-", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    say(f"attnas failed ({type(error).__name__}: {error}); please report {log.name}")
+    return 1
+
+
+def say(message: str) -> None:
+    """Each line to standard error, as an error."""
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)

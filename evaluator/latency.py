@@ -6,8 +6,8 @@ where in memory weights and caches happen to lie: built anew at another place, t
 another ratio, within one process as much as between processes (benchmarks/process_spread.py). So
 both are built anew every few pairs, and the interval is that of the mean over such layouts, an idea
 of Curtsinger and Berger 2013, "Stabilizer". A neighbour only ever makes work slower, so a layout's
-ratio is that of the best samples of a few: of six estimates compared on a busy machine it spread
-least (docs/log.md).
+ratio is that of the best samples of a few: in decoding on a busy machine, where it matters most, it
+spread least of six estimates (benchmarks/estimates.py, docs/log.md).
 """
 
 from __future__ import annotations

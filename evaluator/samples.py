@@ -56,25 +56,24 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The samples of one design under one protocol, in a folder that all workers see.
+    """The samples of one design under one protocol, in a folder of its own that all workers see.
 
     Without a folder they are kept here alone.
     """
 
     folder: Path | None
-    of: str
     _here: list[ProcessSample] = field(default_factory=list)
 
     @classmethod
     def under(cls, folder: Path | None, *what: Any) -> Kept:
         """Samples that agree in everything that a ratio depends on."""
-        return cls(folder, hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24])
+        of = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
+        return cls(folder / of if folder else None)
 
     def load(self) -> list[ProcessSample]:
         """By time, whole ones only; a file cut short by a full disk counts as none."""
         found = list(self._here)
-        paths = self.folder.glob(f"{self.of}-*.json") if self.folder else []
-        for path in paths:
+        for path in self.folder.glob("*.json") if self.folder else []:
             try:
                 found.append(ProcessSample.from_json(path.read_text()))
             except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -86,10 +85,10 @@ class Kept:
         if self.folder is None:
             self._here.append(sample)
             return
-        name = f"{self.of}-{secrets.token_hex(6)}"
+        name = secrets.token_hex(6)
         beside = self.folder / f".{name}.{os.getpid()}"
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             beside.write_text(sample.to_json())
             os.replace(beside, self.folder / f"{name}.json")
         except OSError as error:

@@ -216,9 +216,10 @@ def test_samples_are_kept_for_what_they_were_measured_of(tmp_path: Path) -> None
 def test_a_sample_cut_short_counts_as_none(tmp_path: Path) -> None:
     kept = Kept.under(tmp_path, "design")
     kept.save(ProcessSample("a:1", 5.0, {"decode_64": sampled(0.1)}))
-    (whole,) = tmp_path.glob("*.json")
-    (tmp_path / f"{kept.of}-torn.json").write_text(whole.read_text()[:40])
-    (tmp_path / f"{kept.of}-other.json").write_text(json.dumps({"cells": {}}))
+    (whole,) = tmp_path.glob("*/*.json")
+    (whole.parent / "torn.json").write_text(whole.read_text()[:40])
+    (whole.parent / "other.json").write_text(json.dumps({"cells": {}}))
+    (whole.parent / "null.json").write_text("null")
     assert len(kept.load()) == 1
 
 
@@ -268,7 +269,7 @@ def test_a_finalist_has_the_whole_grid_measured_in_fresh_processes(
 
 def _files(protocol: Protocol) -> list[Path]:
     assert protocol.kept is not None
-    return list(protocol.kept.glob("*.json"))
+    return list(protocol.kept.glob("*/*.json"))
 
 
 def test_another_training_batch_is_measured_anew(protocol: Protocol, subject: Subject) -> None:
