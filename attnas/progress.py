@@ -44,7 +44,7 @@ def watching(session: Session) -> Iterator[None]:
 def summary_lines(session: Session) -> list[str]:
     """Done, running, best so far, hypervolume, time: what people ask of a running search."""
     search, rows = session.search, list(session.search.rows)
-    done, budget = session.done_trials, search.config.search.trials
+    done, budget = session.done_trials, session.config.search.trials
     counted = ", ".join(f"{n} {state}" for state, n in sorted(search.states().items()))
     lines = [
         f"{done} of {budget} trials"
@@ -69,7 +69,7 @@ def summary_lines(session: Session) -> list[str]:
 
 def _best_so_far(session: Session, rows: list[TrialRow]) -> str | None:
     """The best value of each objective, and the hypervolume of the front so far."""
-    objectives = parse_objectives(session.search.config.objectives)
+    objectives = parse_objectives(session.config.objectives)
     records = [
         {"state": row.state, "told_at": row.told_at, **row.metrics}
         for row in rows
@@ -99,7 +99,7 @@ def _time_left(session: Session, done: int, budget: int) -> str:
 
 
 def _panel(session: Session) -> Group:
-    budget = session.search.config.search.trials
+    budget = session.config.search.trials
     done = session.done_trials
     bar = ProgressBar(total=budget, completed=done, width=60)
     return Group(bar, *(Text(line) for line in summary_lines(session)))
@@ -113,11 +113,9 @@ def _print_lines(session: Session, stop: threading.Event) -> None:
         rows = list(session.search.rows)
         for row in rows[shown:]:
             figures = ", ".join(
-                f"{o} {row.metrics[o]:.4g}"
-                for o in session.search.config.objectives
-                if o in row.metrics
+                f"{o} {row.metrics[o]:.4g}" for o in session.config.objectives if o in row.metrics
             )
-            budget = session.search.config.search.trials
+            budget = session.config.search.trials
             print(
                 f"trial {row.trial} ({session.done_trials} of {budget}) {row.origin} {row.state}: "
                 + (figures or row.reason or ""),

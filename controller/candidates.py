@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from results import Ask, TrialRow
 from search_space import Design, DesignError, Size, Space
 from search_space.axis_config import Value
+from search_space.encoding import Column, Vectors, columns_of
 from search_space.moves import pick
 
 Settings = tuple[tuple[str, Value], ...]  # by name, sorted
@@ -60,8 +62,10 @@ def settings_of(text: str | None) -> Settings:
 class CandidateSpace:
     """The candidates of a space: its designs, each under every combination of settings."""
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(
+        self, space: Space, known: Callable[[Design], Mapping[str, float]] | None = None
+    ) -> None:
+        self.space, self._known = space, known
         self.axes: Mapping[str, tuple[Value, ...]] = dict(sorted(space.settings.items()))
         self._varying = [name for name, values in self.axes.items() if len(values) > 1]
 
@@ -107,6 +111,55 @@ class CandidateSpace:
         for design in self.space.enumerate():
             for values in product(*self.axes.values()):
                 yield Candidate(design, tuple(zip(self.axes, values, strict=True)))
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Every distinct one a step away in its design or in one setting."""
+        settings = dict(self._completed(candidate.settings, np.random.default_rng(0)))
+        for design in self.space.neighbours(candidate.design):
+            yield Candidate(design, tuple(settings.items()))
+        for name in self._varying:
+            for value in self.axes[name]:
+                if value != settings[name]:
+                    yield Candidate(candidate.design, tuple((settings | {name: value}).items()))
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """For each column of `encode`, the axis that it belongs to."""
+        return [*self.space.encoding.groups, *(column.axis for column in self._columns)]
+
+    def encode(self, candidates: Sequence[Candidate]) -> Vectors:
+        """Designs as `Space.encoding` has them, then settings; a half where there is none."""
+        designs = self.space.encoding.encode([c.design for c in candidates])
+        return np.hstack([designs, self._encoded_settings(candidates)])
+
+    def _encoded_settings(self, candidates: Sequence[Candidate]) -> Vectors:
+        settings = [dict(candidate.settings) for candidate in candidates]
+        rows = [[column.of(values) for column in self._columns] for values in settings]
+        return np.array(rows).reshape(len(candidates), len(self._columns))
+
+    @cached_property
+    def _columns(self) -> list[Column]:
+        return columns_of([{name: v} for name, values in self.axes.items() for v in values])
+
+    def known(self, candidate: Candidate) -> Mapping[str, float]:
+        """What counting says of the design; no setting is part of it."""
+        return {} if self._known is None else self._known(candidate.design)
+
+    @property
+    def choices(self) -> Mapping[str, tuple[Value, ...]]:
+        """The variables of the space, then the settings that vary."""
+        return self.space.variables.choices | {name: self.axes[name] for name in self._varying}
+
+    def of_values(self, values: Mapping[str, Value]) -> Candidate:
+        """The candidate of these values, or the nearest that the space has."""
+        settings = tuple((name, values.get(name, own[0])) for name, own in self.axes.items())
+        return Candidate(self.space.variables.design_of(values), settings)
+
+    def values_of(self, candidate: Candidate) -> dict[str, Value]:
+        """A value for every choice."""
+        values = self.space.variables.values_of(candidate.design)
+        settings = dict(candidate.settings)
+        return values | {n: settings.get(n, self.axes[n][0]) for n in self._varying}
 
     def _with_drawn(self, design: Design, rng: np.random.Generator) -> Candidate:
         return Candidate(design, self._completed((), rng))

@@ -12,6 +12,8 @@ from controller.candidates import Candidate
 from controller.config import RunConfig
 from search_space import Design, Space
 
+Baseline = tuple[Candidate, str, int]  # what is trained, its origin, its seed
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -53,7 +55,7 @@ def planned(space: Space, config: RunConfig) -> Plan:
     return Plan(presets, proposals, random, finalists, search.seeds)
 
 
-def planned_baselines(space: Space, config: RunConfig) -> list[tuple[Candidate, str, int]]:
+def planned_baselines(space: Space, config: RunConfig) -> list[Baseline]:
     """The user's designs and presets under each seed, with origin; each function once.
 
     Baselines are trained as the configuration says. Where that is one of the combinations that the

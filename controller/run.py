@@ -36,6 +36,7 @@ class Session:
     """One driver's time with a run: what a progress display needs to know."""
 
     path: Path
+    config: RunConfig
     search: Search
     started_at: float = field(default_factory=time.time)
     before_s: float = 0.0  # time spent by earlier drivers of the run
@@ -51,14 +52,14 @@ class Session:
         """Whether the time budget, not the number of trials, ended the session."""
         search = self.search
         late = search.deadline is not None and time.time() > search.deadline
-        return late and not search.exhausted and self.done_trials < search.config.search.trials
+        return late and not search.exhausted and self.done_trials < search.config.trials
 
     def status(self) -> dict[str, Any]:
         """The heartbeat's content."""
         return {
             "state": self.phase,
             "trials_done": self.done_trials,
-            "trials_budget": self.search.config.search.trials,
+            "trials_budget": self.config.search.trials,
             "running": [
                 {"trial": trial.trial, "origin": trial.origin, "since": since}
                 for trial, since in list(self.search.running.values())
@@ -66,7 +67,7 @@ class Session:
             "started_at": self.started_at,
             "elapsed_s": self.before_s + time.time() - self.started_at,
             "deadline": self.search.deadline,
-            "workers": self.search.config.workers,
+            "workers": self.config.workers,
         }
 
 
@@ -149,9 +150,9 @@ def _drive(
     space = Space.from_config(config.space)
     reference = space.presets()["mha"]
     minutes = config.search.minutes
-    deadline = None if minutes is None else time.time() + 60 * minutes
-    session = Session(writer.path, Search(space, config, writer, deadline), before_s=before_s)
-    search = session.search
+    search = Search.of(config, writer)
+    search.deadline = None if minutes is None else time.time() + 60 * minutes
+    session = Session(writer.path, config, search, before_s=before_s)
     with beating(writer, session), watch(session):
         if config.engine.name == "serial":
             task = Task.of(config.task, data)
@@ -173,12 +174,12 @@ def _drive_ray(
     ray_environment.prepare(address)
     from controller.engines import ray_tune  # takes seconds, and reads the environment
 
-    config = session.search.config
+    config = session.config
     ray_tune.start_ray(config.workers, config.threads, address)
     try:
         with _draining_on_interrupt(session):  # after Ray, which installs handlers of its own
             session.phase = "searching"
-            ray_tune.run_ray(session.search, data, reference, session.path, address)
+            ray_tune.run_ray(session.search, config, data, reference, session.path, address)
     finally:
         ray_tune.stop_ray()
 

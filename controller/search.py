@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
 from controller.candidates import Candidate, CandidateSpace, Settings
-from controller.config import RunConfig
-from controller.plan import planned_baselines
-from controller.strategies import STRATEGIES
+from controller.config import RunConfig, SearchConfig
+from controller.plan import Baseline, planned_baselines
+from controller.strategies import STRATEGIES, Proposal, SearchSpace
 from controller.strategies.random_search import RandomSearch
-from results import Ask, RunWriter, TrialRow, by_design, non_dominated, parse_objectives
+from results import Ask, Objective, TrialRow, by_design, non_dominated, parse_objectives
 from search_space import Design, Space
 
 LOST_RETRIES = 2  # a worker's death is not the design's fault
@@ -74,14 +75,51 @@ class Trial:
         }
 
 
+class Log(Protocol):
+    """Where events are kept before they are acted upon: a run's writer, or memory."""
+
+    @property
+    def events(self) -> Sequence[Ask | TrialRow]:
+        """Every ask and row in the order they happened."""
+        ...
+
+    def ask(
+        self,
+        *,
+        trial: int,
+        attempt: int,
+        seed: int,
+        key: str,
+        design: str,
+        origin: str,
+        settings: str | None = None,
+    ) -> Ask:
+        """Note that a trial goes out."""
+        ...
+
+    def append(self, row: TrialRow) -> TrialRow | None:
+        """Keep a row; None for one that is there already."""
+        ...
+
+    def absorb_inbox(self) -> list[TrialRow]:
+        """Keep what workers left behind, and say what it was."""
+        ...
+
+
 class Search:
     """The state of one run. `next_trial`, then `finish`, in any order of workers."""
 
     def __init__(
-        self, space: Space, config: RunConfig, writer: RunWriter, deadline: float | None = None
+        self,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+        config: SearchConfig,
+        log: Log,
+        baselines: Sequence[Baseline] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.config, self.writer = config, writer
-        self.deadline = deadline  # unix seconds
+        self.config, self.log = config, log
+        self.deadline: float | None = None  # unix seconds
         self.draining = False  # hand out nothing new; let what runs finish
         self.exhausted = False  # the space has no design left
         self.rows: list[TrialRow] = []
@@ -94,12 +132,22 @@ class Search:
         self._logged: set[tuple[int, int]] = set()
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
-        self._baselines = planned_baselines(space, config)
-        objectives, seed = parse_objectives(config.objectives), config.search.seed
-        candidates = CandidateSpace(space)
-        self._random = RandomSearch(candidates, objectives, seed)
-        self._strategy = STRATEGIES[config.search.strategy](candidates, objectives, seed)
-        self._replay(writer.events)
+        self._baselines, self._objectives, self._clock = baselines, objectives, clock
+        self._random = RandomSearch(space, objectives, config.seed)
+        self._strategy = STRATEGIES[config.strategy](space, objectives, config.seed)
+        self._replay(log.events)
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        log: Log,
+        known: Callable[[Design], Mapping[str, float]] | None = None,
+    ) -> Search:
+        """The search of a run; `known` gives the metrics that need no training."""
+        space, objectives = Space.from_config(config.space), parse_objectives(config.objectives)
+        baselines = planned_baselines(space, config)
+        return cls(CandidateSpace(space, known), objectives, config.search, log, baselines)
 
     def next_trial(self) -> Trial | None:
         """The next trial, already in the log; None if nothing may start now."""
@@ -116,12 +164,12 @@ class Search:
             trial = Trial(self._handed_out, 0, seed, candidate.design, origin, candidate.settings)
         if (trial.trial, trial.attempt) not in self._logged:
             self._log_ask(trial)
-        self.running[trial.trial] = (trial, time.time())
+        self.running[trial.trial] = (trial, self._clock())
         return trial
 
     def finish(self, row: TrialRow) -> None:
         """A result: stored before anything else, then told to the strategy."""
-        stored = self.writer.append(row)
+        stored = self.log.append(row)
         if stored is not None:
             self._take_in(stored)
         self._stop_after_errors()
@@ -132,7 +180,7 @@ class Search:
         self._stop_after_errors()
 
     def _empty_inbox(self) -> None:
-        for row in self.writer.absorb_inbox():
+        for row in self.log.absorb_inbox():
             self._take_in(row)
 
     def _stop_after_errors(self) -> None:
@@ -154,7 +202,7 @@ class Search:
             TrialRow.from_plain(
                 fields
                 | {"state": "lost", "reason": reason, "worker": worker}
-                | {"started_at": since, "finished_at": time.time(), "metrics": {}}
+                | {"started_at": since, "finished_at": self._clock(), "metrics": {}}
             )
         )
 
@@ -165,18 +213,18 @@ class Search:
 
     def _over(self) -> bool:
         """Whether nothing more would start."""
-        if self.draining or (self.deadline is not None and time.time() > self.deadline):
+        if self.draining or (self.deadline is not None and self._clock() > self.deadline):
             return True
-        spent = self._handed_out >= self.config.search.trials
+        spent = self._handed_out >= self.config.trials
         return not self._again and (spent or self.exhausted)
 
     def states(self) -> Counter[str]:
         """How many trials ended how."""
         return Counter(row.state for row in self.rows)
 
-    def _proposal(self) -> tuple[Candidate, str, int] | None:
+    def _proposal(self) -> Baseline | None:
         """The next candidate, where it comes from, and its seed."""
-        search = self.config.search
+        search = self.config
         if self._handed_out < len(self._baselines):
             return self._baselines[self._handed_out]
         if self._handed_out < search.trials - search.finalists:
@@ -185,13 +233,13 @@ class Search:
             turn_random = int((self._proposed + 1) * search.random_share) > int(
                 self._proposed * search.random_share
             )
-            candidate = self._random.ask() if turn_random else self._strategy.ask()
-            if candidate is not None:
-                origin = "random" if turn_random else f"strategy:{search.strategy}"
-                return candidate, origin, search.seed
+            proposal = self._random.ask() if turn_random else self._strategy.ask()
+            if proposal is not None:
+                origin = "random" if turn_random else _origin(search.strategy, proposal)
+                return proposal.candidate, origin, search.seed
         return self._finalist() if self._finalists < search.finalists else None
 
-    def _finalist(self) -> tuple[Candidate, str, int] | None:
+    def _finalist(self) -> Baseline | None:
         """A candidate of the front under its next seed: the one with the fewest seeds so far.
 
         One seed may have been lucky, and presets alone don't show how much seeds matter to what
@@ -203,18 +251,17 @@ class Search:
         frame = pd.DataFrame(
             {**{name: getattr(row, name) for name in names}, **row.metrics} for row in self.rows
         )
-        objectives = parse_objectives(self.config.objectives)
-        designs = by_design(frame, objectives)
-        front = designs.loc[non_dominated(designs, objectives), "key"]
+        designs = by_design(frame, self._objectives)
+        front = designs.loc[non_dominated(designs, self._objectives), "key"]
         if front.empty:
             return None
         key = min(front, key=lambda key: self._seeds[key])
         candidate = next(Candidate.of(row) for row in self.rows if row.key == key)
-        return candidate, "finalist", self.config.search.seed + self._seeds[key]
+        return candidate, "finalist", self.config.seed + self._seeds[key]
 
     def _log_ask(self, trial: Trial) -> None:
         candidate = trial.candidate
-        ask = self.writer.ask(
+        ask = self.log.ask(
             trial=trial.trial,
             attempt=trial.attempt,
             seed=trial.seed,
@@ -235,14 +282,14 @@ class Search:
             if ask.origin == "random" or ask.origin.startswith("strategy:"):
                 self._proposal_went_out(ask, candidate)
             self._random.handed_out(candidate)
-            self._strategy.handed_out(candidate)
+            self._strategy.handed_out(candidate, _part(ask.origin))
 
     def _proposal_went_out(self, ask: Ask, candidate: Candidate) -> None:
         """A new proposal asks for its other seeds; one of these is no new proposal."""
-        first = self.config.search.seed
+        first = self.config.seed
         if ask.seed == first:
             self._proposed += 1
-            seeds = range(first + 1, first + self.config.search.seeds)
+            seeds = range(first + 1, first + self.config.seeds)
             self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]
         else:
             self._more_seeds.pop(0)
@@ -276,3 +323,13 @@ class Search:
                 self._take_in(event)
         self._again = [*pending.values(), *self._again]
         self._errors.clear()
+
+
+def _origin(strategy: str, proposal: Proposal) -> str:
+    """`strategy:NAME`, or `strategy:NAME/PART`."""
+    return f"strategy:{strategy}" + (f"/{proposal.part}" if proposal.part else "")
+
+
+def _part(origin: str) -> str:
+    """The part of the strategy that an origin names, if it does."""
+    return origin.partition("/")[2] if origin.startswith("strategy:") else ""

@@ -46,11 +46,13 @@ def train(
     saved: SavedTraining | None = None,
     *,
     fresh: bool = True,
+    until: int | None = None,
 ) -> Training:
     """Train in place; each step runs inside `guard()`, which shares the device with measuring.
 
     With `saved`, go on from what is there, to the same weights bit for bit, and save every
-    `checkpoint_every` steps. Weights that are not `fresh` may stay as good as they are.
+    `checkpoint_every` steps and after step `until`, where training pauses if steps are left.
+    Weights that are not `fresh` may stay as good as they are.
     """
     model.train()
     for stack in (module for module in model.modules() if isinstance(module, Stack)):
@@ -63,7 +65,8 @@ def train(
         result.resumed_at = len(result.losses)
     watch = LossWatch(steps, math.log(task.vocabulary), fresh)
 
-    for step in range(len(result.losses), steps):
+    stop = steps if until is None else min(until, steps)
+    for step in range(len(result.losses), stop):
         with guard():
             torch.manual_seed(int(hash_of(f"dropout/{seed}/{step}")[:15], 16))
             loss = add_gradients(model, task, config, seed, step)
@@ -89,7 +92,8 @@ def train(
         if result.ended:
             return result
         every = config.checkpoint_every
-        if saved and every and (step + 1) % every == 0 and step + 1 < steps:
+        due = step + 1 == stop or (every and (step + 1) % every == 0)
+        if saved and due and step + 1 < steps:
             saved.save(Checkpoint.of(model, stepper, result))
     return result
 

@@ -60,7 +60,7 @@ class StackEncoding:
         self.name = stack.name
         self.kind: Kind = stack.kind
         self.depth = max(stack.periods)
-        self._columns = _columns([features(layer) for layer in stack.layers])
+        self._columns = columns_of([features(layer) for layer in stack.layers])
         self._known: dict[LayerDesign, Vectors] = {}
         heights = range(self.depth) if self.depth > 1 else ()
         self.labels = [(f"mean {c.label}", c.axis) for c in self._columns]
@@ -91,7 +91,7 @@ class Encoding:
     def __init__(self, space: Space) -> None:
         sizes = {axis.name: axis.values for axis in space.size_axes}
         sizes |= {s.depth_name: tuple(s.periods) for s in space.stacks if s.name != "cross"}
-        self._sizes = _columns([{n: v} for n, values in sizes.items() for v in values])
+        self._sizes = columns_of([{n: v} for n, values in sizes.items() for v in values])
         self._stacks = [StackEncoding(stack) for stack in space.stacks]
         self.names = [column.label for column in self._sizes]
         self.groups = [column.axis for column in self._sizes]  # what a relevance is for
@@ -136,7 +136,7 @@ class Encoding:
         return np.exp(-far)
 
 
-def _columns(table: Sequence[Mapping[str, Value]]) -> list[Column]:
+def columns_of(table: Sequence[Mapping[str, Value]]) -> list[Column]:
     """A column for each number or name that varies."""
     found: list[Column] = []
     for axis in dict.fromkeys(name for row in table for name in row):

@@ -20,7 +20,6 @@ from controller.engines import ray_environment
 from controller.weights import weights_path
 from evaluator.device_lock import DeviceLock
 from results import RunWriter, TrialRow, load, read_run, write_result
-from search_space import Space
 
 
 def tiny_config(**parts: Any) -> RunConfig:
@@ -154,7 +153,7 @@ def driven(tmp_path: Path) -> Iterator[tuple[Any, Search]]:
         name="run",
     )
     with writer:
-        search = Search(Space.from_config(config.space), config, writer)
+        search = Search.of(config, writer)
         yield _SearchAsSearcher(search, workers=2), search
 
 
@@ -191,7 +190,7 @@ def test_two_workers_that_finish_together_end_both_their_trials(
         searcher.suggest(name)
     rows = [result(trial_of(search, number)) for number in (0, 1)]
     for row in rows:
-        write_result(search.writer.path, row)
+        write_result(writer.path, row)
     for name, row in zip("ab", rows, strict=True):
         report(searcher, name, row)
     assert search.running == {}

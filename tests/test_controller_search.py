@@ -58,7 +58,14 @@ def writer_of(path: Path, config: RunConfig) -> RunWriter:
 
 
 def search_of(writer: RunWriter, config: RunConfig, deadline: float | None = None) -> Search:
-    return Search(Space.from_config(config.space), config, writer, deadline)
+    search = Search.of(config, writer)
+    search.deadline = deadline
+    return search
+
+
+def folder_of(search: Search) -> Path:
+    assert isinstance(search.log, RunWriter)
+    return search.log.path
 
 
 @pytest.fixture
@@ -291,7 +298,7 @@ def test_an_ask_is_in_the_log_before_the_trial_is_out(begin: Callable[..., Searc
     search = begin()
     trial = next_of(search)
     assert list(search.running) == [0]
-    pending = read_run(search.writer.path).pending
+    pending = read_run(folder_of(search)).pending
     assert [(ask.trial, ask.attempt, ask.seed, ask.key, ask.origin) for ask in pending] == [
         (0, 0, trial.seed, trial.design.key, trial.origin)
     ]
@@ -304,7 +311,7 @@ def test_a_result_is_stored_once_however_often_it_comes(begin: Callable[..., Sea
     search.finish(result(trial))
     search.finish(result(trial))
     assert (len(search.rows), search.running) == (1, {})
-    assert read_run(search.writer.path).rows.num_rows == 1
+    assert read_run(folder_of(search)).rows.num_rows == 1
 
 
 def test_a_lost_trial_is_tried_again_twice_and_then_given_up(begin: Callable[..., Search]) -> None:
@@ -343,7 +350,7 @@ def test_a_lost_trial_that_left_its_result_is_not_run_again(begin: Callable[...,
     """Workers leave the row before they report: dying in between costs nothing."""
     search = begin(config_of(trials=2))
     trial = next_of(search)
-    write_result(search.writer.path, result(trial))
+    write_result(folder_of(search), result(trial))
     search.lost(trial, "the worker died", "w")
     assert search.states() == {"complete": 1}
     assert next_of(search).trial == 1
@@ -356,13 +363,13 @@ def test_a_result_collected_before_its_worker_reports_ends_its_trial(
     search = begin(config_of(trials=2))
     one, other = next_of(search), next_of(search)
     for trial in (one, other):
-        write_result(search.writer.path, result(trial))
+        write_result(folder_of(search), result(trial))
     search.finish(result(one))
     search.collect()
     assert (search.running, search.done) == ({}, True)
     search.finish(result(other))
     assert search.states() == {"complete": 2}
-    assert list((search.writer.path / "inbox").iterdir()) == []
+    assert list((folder_of(search) / "inbox").iterdir()) == []
 
 
 def test_five_errors_in_a_row_stop_the_search_with_the_first(begin: Callable[..., Search]) -> None:
@@ -373,7 +380,7 @@ def test_five_errors_in_a_row_stop_the_search_with_the_first(begin: Callable[...
     with pytest.raises(SearchFailed) as caught:
         search.finish(result(last, "failed", "the last error"))
     assert str(caught.value) == "5 trials in a row ended in an error; the first was: error 0"
-    assert read_run(search.writer.path).rows.num_rows == 5
+    assert read_run(folder_of(search)).rows.num_rows == 5
 
 
 @pytest.mark.parametrize("state", ["complete", "infeasible", "diverged", "pruned"])

@@ -276,7 +276,7 @@ def test_a_lost_trial_is_tried_again_under_its_settings(tmp_path: Path) -> None:
         provenance={},
         name="run",
     ) as writer:
-        search = Search(Space.from_config(config.space), config, writer)
+        search = Search.of(config, writer)
         lost, out = search.next_trial(), search.next_trial()
         assert lost is not None
         assert out is not None
@@ -286,7 +286,7 @@ def test_a_lost_trial_is_tried_again_under_its_settings(tmp_path: Path) -> None:
         assert again is not None
         assert (again.attempt, again.candidate) == (1, lost.candidate)
     with RunWriter.open(tmp_path / "run") as writer:
-        search = Search(Space.from_config(config.space), config, writer)
+        search = Search.of(config, writer)
         assert [search.next_trial() for _ in range(2)] == [out, again]
 
 
@@ -300,7 +300,7 @@ def test_a_result_under_other_settings_than_asked_is_refused(tmp_path: Path) -> 
         provenance={},
         name="run",
     ) as writer:
-        trial = Search(Space.from_config(config.space), config, writer).next_trial()
+        trial = Search.of(config, writer).next_trial()
         assert trial is not None
         row = run_of_nothing(trial).to_plain() | {"settings": None}
         with pytest.raises(ValueError, match="must repeat its ask"):

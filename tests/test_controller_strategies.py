@@ -102,6 +102,11 @@ def apply(strategy: Strategy, event: Event) -> None:
         strategy.handed_out(event)
 
 
+def proposed(strategy: Strategy) -> Candidate | None:
+    proposal = strategy.ask()
+    return None if proposal is None else proposal.candidate
+
+
 def make(name: str, space: CandidateSpace, seed: int = 0) -> Strategy:
     return STRATEGIES[name](space, OBJECTIVES, seed)
 
@@ -136,7 +141,7 @@ def log_of(
     for trial in range(10, 10 + trials):
         if len(out) == 3:
             finish_one()
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         asks.append((len(events), None if candidate is None else candidate.key))
         if candidate is None:
             break
@@ -158,12 +163,12 @@ every_space = pytest.mark.parametrize("space", [make() for make in SPACES.values
 def test_it_rebuilds_from_the_log_at_any_point(name: str, space: CandidateSpace) -> None:
     events, asks = log_of(name, space, seed=3, trials=60)
     points = np.random.default_rng(0).permutation(len(asks))[:20]
-    for before, proposed in (asks[point] for point in points):
+    for before, key in (asks[point] for point in points):
         again = make(name, space, seed=3)
         for event in events[:before]:
             apply(again, event)
-        candidate = again.ask()
-        assert (None if candidate is None else candidate.key) == proposed
+        candidate = proposed(again)
+        assert (None if candidate is None else candidate.key) == key
 
 
 @every_strategy
@@ -182,7 +187,7 @@ def test_its_designs_lie_in_the_space_and_are_canonical(name: str, space: Candid
         strategy.handed_out(preset)
         strategy.tell(row_of(trial, preset))
     for trial in range(10, 60):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         if candidate is None:
             break
         assert space.space.contains(candidate.design) == []
@@ -198,8 +203,8 @@ def test_its_designs_lie_in_the_space_and_are_canonical(name: str, space: Candid
 def test_asking_changes_nothing(name: str, space: CandidateSpace) -> None:
     strategy = make(name, space)
     for _ in range(12):
-        candidate = strategy.ask()
-        assert strategy.ask() == strategy.ask() == candidate
+        candidate = proposed(strategy)
+        assert proposed(strategy) == proposed(strategy) == candidate
         if candidate is None:
             break
         strategy.handed_out(candidate)
@@ -211,7 +216,7 @@ def test_asking_changes_nothing(name: str, space: CandidateSpace) -> None:
 def test_a_small_space_is_handed_out_once_each_and_then_none(name: str, told: bool) -> None:
     space = space_of(2, kv_heads=(2, 4))
     strategy, handed_out = make(name, space), []
-    while (candidate := strategy.ask()) is not None:
+    while (candidate := proposed(strategy)) is not None:
         handed_out.append(candidate.key)
         strategy.handed_out(candidate)
         if told:
@@ -227,7 +232,7 @@ def test_a_design_that_another_handed_out_is_not_proposed(name: str) -> None:
     strategy = make(name, space)
     for candidate in others:
         strategy.handed_out(candidate)
-    assert strategy.ask() == left
+    assert proposed(strategy) == left
 
 
 @every_strategy
@@ -236,7 +241,7 @@ def test_trials_that_all_end_otherwise_do_no_harm(name: str, state: State) -> No
     space = space_of(3)
     strategy, keys = make(name, space), set()
     for trial in range(50):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         assert candidate is not None
         keys.add(candidate.key)
         strategy.handed_out(candidate)
@@ -249,7 +254,7 @@ def test_rows_that_lack_an_objective_do_no_harm(name: str) -> None:
     space = space_of(3)
     strategy = make(name, space)
     for trial in range(40):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         assert candidate is not None
         strategy.handed_out(candidate)
         plain = row_of(trial, candidate).to_plain() | {"metrics": {"pairs": 1.0}}
@@ -261,12 +266,12 @@ def test_a_design_told_under_several_seeds_is_one_design(name: str) -> None:
     space = space_of(3)
     strategy = make(name, space)
     for trial in range(30):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         assert candidate is not None
         strategy.handed_out(candidate)
         for seed in range(3):
             strategy.tell(row_of(trial, candidate, seed=seed))
-    again = strategy.ask()
+    again = proposed(strategy)
     assert again is not None
     assert space.space.contains(again.design) == []
 
@@ -274,7 +279,7 @@ def test_a_design_told_under_several_seeds_is_one_design(name: str) -> None:
 def test_random_search_is_uniform_over_distinct_designs() -> None:
     """First proposals of 400 seeds over four designs: each within five standard errors."""
     space = space_of(1, kv_heads=(2,))
-    first = [RandomSearch(space, OBJECTIVES, seed).ask() for seed in range(400)]
+    first = [proposed(RandomSearch(space, OBJECTIVES, seed)) for seed in range(400)]
     shares = [first.count(candidate) for candidate in space.enumerate()]
     assert sum(shares) == 400
     assert all(abs(share - 100) < 5 * (400 * 0.25 * 0.75) ** 0.5 for share in shares)
@@ -317,7 +322,7 @@ def test_evolution_starts_with_structured_designs_and_then_moves_from_the_best()
     strategy = Evolution(space, OBJECTIVES, seed=0)
     kinds = []
     for trial in range(FOUNDERS + 40):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         assert candidate is not None
         kinds.append(len(set(candidate.design.layers)))
         strategy.handed_out(candidate)
@@ -332,7 +337,7 @@ def volume(name: str, seed: int, objectives: Sequence[Objective], evaluations: i
     strategy = STRATEGIES[name](space, objectives, seed)
     points = []
     for trial in range(evaluations):
-        candidate = strategy.ask()
+        candidate = proposed(strategy)
         assert candidate is not None
         strategy.handed_out(candidate)
         row = row_of(trial, candidate)

@@ -85,13 +85,13 @@ def end(session: Session) -> None:
         print("The space has no design left that was not tried.")
     if session.out_of_time:
         print(
-            f"The {search.config.search.minutes:g} minutes were over after "
-            f"{session.done_trials} of {search.config.search.trials} trials; "
+            f"The {session.config.search.minutes:g} minutes were over after "
+            f"{session.done_trials} of {session.config.search.trials} trials; "
             f"resume gives it as long again."
         )
     complete = any(row.state == "complete" for row in search.rows)
     if complete:
-        say_what_next(path, "knee", search.config.space.kind)
+        say_what_next(path, "knee", session.config.space.kind)
     if search.draining or session.out_of_time:
         print(f"go on:   attnas resume {path}")
     if search.draining:

@@ -35,23 +35,28 @@ class EngineError(RuntimeError):
 
 
 def run_ray(
-    search: Search, data: dict[str, Any], reference: Design, run: Path, address: str | None
+    search: Search,
+    config: RunConfig,
+    data: dict[str, Any],
+    reference: Design,
+    run: Path,
+    address: str | None,
 ) -> None:
     """Run until the search is done. Ray must have been started by `start_ray`."""
     scratch = tempfile.mkdtemp(prefix="attnas-tune-")
-    workers = search.config.workers if address is None else search.config.engine.workers
+    workers = config.workers if address is None else config.engine.workers
     searcher = _SearchAsSearcher(search, workers)
     trainable = tune.with_parameters(
         _TrialAsTrainable,
         setup_json={
-            "config": search.config.to_plain(),
+            "config": config.to_plain(),
             "reference": reference.to_json(),
             "run": str(run.resolve()),
         },
         data=data,
     )
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": search.config.threads}),
+        tune.with_resources(trainable, {"cpu": config.threads}),
         tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name="run", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(0)

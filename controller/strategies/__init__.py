@@ -1,7 +1,7 @@
 """Strategies by the name that YAML uses."""
 
 from controller.strategies.evolution import Evolution
-from controller.strategies.interface import MakeStrategy, Strategy
+from controller.strategies.interface import MakeStrategy, Proposal, SearchSpace, Strategy
 from controller.strategies.random_search import RandomSearch
 
 STRATEGIES: dict[str, MakeStrategy] = {
@@ -9,4 +9,4 @@ STRATEGIES: dict[str, MakeStrategy] = {
     "random": RandomSearch,
 }
 
-__all__ = ["STRATEGIES", "MakeStrategy", "Strategy"]
+__all__ = ["STRATEGIES", "MakeStrategy", "Proposal", "SearchSpace", "Strategy"]

@@ -14,7 +14,8 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from controller.candidates import Candidate, CandidateSpace
+from controller.candidates import Candidate
+from controller.strategies.interface import Proposal, SearchSpace
 from controller.strategies.random_search import new_candidate
 from results import Objective, TrialRow
 from search_space import DesignError
@@ -30,13 +31,13 @@ Points = npt.NDArray[np.float64]
 class Evolution:
     """Ask is a function of the seed and of what was handed out and told."""
 
-    def __init__(self, space: CandidateSpace, objectives: Sequence[Objective], seed: int) -> None:
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
         self._space, self._objectives, self._seed = space, objectives, seed
         self._seen: set[str] = set()
         self._scores: dict[str, list[list[float]]] = {}  # by key, one list per told seed
         self._candidates: dict[str, Candidate] = {}
 
-    def ask(self) -> Candidate | None:
+    def ask(self) -> Proposal | None:
         rng = np.random.default_rng([self._seed, len(self._seen), 2])
         parents = self._parents()
         try:
@@ -46,12 +47,13 @@ class Evolution:
                     self._space.sample_structured(rng) if founding else self._child(parents, rng)
                 )
                 if child.key not in self._seen:
-                    return child
+                    return Proposal(child)
         except DesignError:  # a space of one candidate has no other to move to
             pass
-        return new_candidate(self._space, rng, self._seen)
+        left = new_candidate(self._space, rng, self._seen)
+        return None if left is None else Proposal(left)
 
-    def handed_out(self, candidate: Candidate) -> None:
+    def handed_out(self, candidate: Candidate, part: str = "") -> None:
         self._seen.add(candidate.key)
 
     def tell(self, row: TrialRow) -> None:

@@ -2,11 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from controller.candidates import Candidate, CandidateSpace
+import numpy as np
+
+from controller.candidates import Candidate
 from results import Objective, TrialRow
+from search_space import Size
+from search_space.axis_config import Value
+from search_space.encoding import Vectors
+
+
+class SearchSpace(Protocol):
+    """What strategies need of a space: that of a run's designs, or a problem to test them on."""
+
+    @property
+    def choices(self) -> Mapping[str, tuple[Value, ...]]:
+        """The space as a flat list of named choices, for tuners that know nothing of layers."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """For each column of `encode`, the group that shares one relevance in a surrogate."""
+        ...
+
+    def sample(self, rng: np.random.Generator) -> Candidate:
+        """Drawn uniformly over the distinct legal ones."""
+        ...
+
+    def sample_structured(self, rng: np.random.Generator) -> Candidate:
+        """Drawn with a taste for layers that are alike; any draw where there are no layers."""
+        ...
+
+    def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
+        """Another one near this one. DesignError where the space has no second one."""
+        ...
+
+    def cross(self, a: Candidate, b: Candidate, rng: np.random.Generator) -> Candidate:
+        """One made of parts of two."""
+        ...
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Every distinct one that is one step away."""
+        ...
+
+    def size(self) -> Size:
+        """Number of distinct legal candidates."""
+        ...
+
+    def enumerate(self) -> Iterator[Candidate]:
+        """Every distinct legal one once; for small spaces."""
+        ...
+
+    def encode(self, candidates: Sequence[Candidate]) -> Vectors:
+        """One row of numbers in 0..1 each, (candidates, columns); names as columns of 0 and 1."""
+        ...
+
+    def known(self, candidate: Candidate) -> Mapping[str, float]:
+        """Metrics that are known exactly before anything is trained, by column."""
+        ...
+
+    def of_values(self, values: Mapping[str, Value]) -> Candidate:
+        """The candidate of a value for every choice, or the nearest that the space has.
+
+        DesignError where there is none near.
+        """
+        ...
+
+    def values_of(self, candidate: Candidate) -> dict[str, Value]:
+        """A value for every choice. DesignError for a candidate from outside the space."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate, and which part of the strategy proposed it where it has several."""
+
+    candidate: Candidate
+    part: str = ""  # letters, digits and dashes; in the log as `strategy:NAME/PART`
 
 
 class Strategy(Protocol):
@@ -16,16 +91,16 @@ class Strategy(Protocol):
     proposed it, and `tell` for every result. So a strategy is rebuilt by replaying the log.
     """
 
-    def ask(self) -> Candidate | None:
+    def ask(self) -> Proposal | None:
         """A candidate that was not handed out before; None if there seem to be none left."""
         ...
 
-    def handed_out(self, candidate: Candidate) -> None:
-        """A candidate went out and is pending."""
+    def handed_out(self, candidate: Candidate, part: str = "") -> None:
+        """A candidate went out and is pending; `part` as proposed, empty for one of others."""
         ...
 
     def tell(self, row: TrialRow) -> None:
-        """A result came back."""
+        """A result came back; of a trial that goes through rungs, one at each."""
         ...
 
 
@@ -33,5 +108,5 @@ class MakeStrategy(Protocol):
     """How a registered strategy is made."""
 
     def __call__(
-        self, space: CandidateSpace, objectives: Sequence[Objective], seed: int
+        self, space: SearchSpace, objectives: Sequence[Objective], seed: int
     ) -> Strategy: ...
