@@ -188,9 +188,10 @@ def test_two_workers_that_finish_together_end_both_their_trials(
     searcher, search = driven
     for name in "ab":
         searcher.suggest(name)
+    assert isinstance(search.log, RunWriter)
     rows = [result(trial_of(search, number)) for number in (0, 1)]
     for row in rows:
-        write_result(writer.path, row)
+        write_result(search.log.path, row)
     for name, row in zip("ab", rows, strict=True):
         report(searcher, name, row)
     assert search.running == {}
