@@ -71,9 +71,9 @@ def search(
     """Search; safe to stop with Ctrl-C. Example: attnas search configs/quickstart.yaml"""
     sets = [*(overrides or []), *([f"engine.name={engine}"] if engine else [])]
     if dry_run:
-        from attnas.commands.configs import validate_config
+        from attnas.commands.dry_run import say_what_would_happen
 
-        validate_config(config, sets, as_json=False)
+        say_what_would_happen(config, sets, name)
         return
     from attnas.commands.search import search_config
 

@@ -89,7 +89,8 @@ def _best_so_far(session: Session, rows: list[TrialRow]) -> str | None:
 
 def _time_left(session: Session, done: int, budget: int) -> str:
     """From this session's own rate, never past the deadline."""
-    here = [row for row in session.search.rows if row.finished_at > session.started_at]
+    rows = list(session.search.rows)
+    here = {row.trial for row in rows if _is_end(row) and row.finished_at > session.started_at}
     if not here:
         return ""
     left = (budget - done) * (time.time() - session.started_at) / len(here)
@@ -106,25 +107,31 @@ def _panel(session: Session) -> Group:
 
 
 def _print_lines(session: Session, stop: threading.Event) -> None:
-    """One line per finished trial, for logs; a resumed run's earlier ones are not repeated."""
+    """One line when a trial ends or stops, for logs; a resumed run's earlier ones are left out."""
     shown = sum(row.finished_at < session.started_at for row in list(session.search.rows))
     while True:
         last = stop.wait(0.5)
         rows = list(session.search.rows)
-        for row in rows[shown:]:
+        for row in filter(_is_end, rows[shown:]):
             figures = ", ".join(
                 f"{o} {row.metrics[o]:.4g}" for o in session.config.objectives if o in row.metrics
             )
             budget = session.config.search.trials
+            said = "; ".join(part for part in (figures, row.reason) if part)
             print(
                 f"trial {row.trial} ({session.done_trials} of {budget}) {row.origin} {row.state}: "
-                + (figures or row.reason or ""),
+                + said,
                 file=sys.stderr,
                 flush=True,
             )
         shown = len(rows)
         if last:
             return
+
+
+def _is_end(row: TrialRow) -> bool:
+    """Whether a trial ended with this row, or stopped at a rung."""
+    return row.state != "passed"
 
 
 def _clock(seconds: float) -> str:

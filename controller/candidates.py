@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
@@ -25,6 +25,7 @@ from search_space.moves import pick
 Settings = tuple[tuple[str, Value], ...]  # by name, sorted
 
 SETTING_MOVES = 0.5  # share of mutations that change a setting and leave the design
+ALLOWED_TRIES = 200  # draws before one that is not allowed is let through
 NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
 
 
@@ -34,6 +35,7 @@ class Candidate:
 
     design: Design
     settings: Settings = ()
+    _key: str = field(default="", init=False, compare=False, repr=False)  # once it was asked for
 
     @classmethod
     def of(cls, stored: Ask | TrialRow) -> Candidate:
@@ -43,10 +45,11 @@ class Candidate:
     @property
     def key(self) -> str:
         """16 hex digits, equal for candidates whose trials differ in seed and noise alone."""
-        if not self.settings:
-            return self.design.key
-        both = f"{self.design.key} {self.settings_json}"
-        return hashlib.sha256(both.encode()).hexdigest()[:16]
+        if not self._key:
+            both = f"{self.design.key} {self.settings_json}"
+            key = hashlib.sha256(both.encode()).hexdigest()[:16]
+            object.__setattr__(self, "_key", key if self.settings else self.design.key)
+        return self._key
 
     @property
     def settings_json(self) -> str | None:
@@ -60,22 +63,29 @@ def settings_of(text: str | None) -> Settings:
 
 
 class CandidateSpace:
-    """The candidates of a space: its designs, each under every combination of settings."""
+    """The candidates of a space: its designs, each under every combination of settings.
+
+    Those whose known costs are not `allowed` are left out. Where hardly any is allowed, a draw or
+    a move gives up and returns one that is not, for the evaluator to refuse.
+    """
 
     def __init__(
-        self, space: Space, known: Callable[[Design], Mapping[str, float]] | None = None
+        self,
+        space: Space,
+        known: Callable[[Design], Mapping[str, float]] | None = None,
+        allowed: Callable[[Mapping[str, float]], bool] | None = None,
     ) -> None:
-        self.space, self._known = space, known
+        self.space, self._known, self._allowed = space, known, allowed
         self.axes: Mapping[str, tuple[Value, ...]] = dict(sorted(space.settings.items()))
         self._varying = [name for name, values in self.axes.items() if len(values) > 1]
 
     def sample(self, rng: np.random.Generator) -> Candidate:
         """Drawn uniformly over the distinct legal ones."""
-        return self._with_drawn(self.space.sample(rng), rng)
+        return self._with_drawn(self._tried(lambda: self.space.sample(rng)), rng)
 
     def sample_structured(self, rng: np.random.Generator) -> Candidate:
         """A design with repeated layers, under settings drawn uniformly."""
-        return self._with_drawn(self.space.sample_structured(rng), rng)
+        return self._with_drawn(self._tried(lambda: self.space.sample_structured(rng)), rng)
 
     def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
         """Another one near this one: the design moved, or one setting changed."""
@@ -83,7 +93,8 @@ class CandidateSpace:
         if self._varying and rng.random() < SETTING_MOVES:
             return self._with_moved_setting(candidate.design, settings, rng)
         try:
-            return Candidate(self.space.mutate(candidate.design, rng), settings)
+            moved = self._tried(lambda: self.space.mutate(candidate.design, rng))
+            return Candidate(moved, settings)
         except DesignError:  # a space of one design has no other to move to
             if not self._varying:
                 raise
@@ -91,13 +102,13 @@ class CandidateSpace:
 
     def cross(self, a: Candidate, b: Candidate, rng: np.random.Generator) -> Candidate:
         """A design made of parts of two, each setting from either."""
-        design = self.space.cross(a.design, b.design, rng)
+        design = self._tried(lambda: self.space.cross(a.design, b.design, rng))
         both = (self._completed(a.settings, rng), self._completed(b.settings, rng))
         drawn = tuple(pair[int(rng.integers(2))] for pair in zip(*both, strict=True))
         return Candidate(design, drawn)
 
     def size(self) -> Size:
-        """Number of distinct legal candidates."""
+        """Number of distinct legal candidates, not allowed ones included."""
         size = self.space.size()
         return Size(size.count * self.combinations, size.exact, size.relative_error)
 
@@ -108,14 +119,14 @@ class CandidateSpace:
 
     def enumerate(self) -> Iterator[Candidate]:
         """Every distinct legal candidate once; for small spaces."""
-        for design in self.space.enumerate():
+        for design in filter(self._may_be, self.space.enumerate()):
             for values in product(*self.axes.values()):
                 yield Candidate(design, tuple(zip(self.axes, values, strict=True)))
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
         """Every distinct one a step away in its design or in one setting."""
         settings = dict(self._completed(candidate.settings, np.random.default_rng(0)))
-        for design in self.space.neighbours(candidate.design):
+        for design in filter(self._may_be, self.space.neighbours(candidate.design)):
             yield Candidate(design, tuple(settings.items()))
         for name in self._varying:
             for value in self.axes[name]:
@@ -160,6 +171,20 @@ class CandidateSpace:
         values = self.space.variables.values_of(candidate.design)
         settings = dict(candidate.settings)
         return values | {n: settings.get(n, self.axes[n][0]) for n in self._varying}
+
+    def _may_be(self, design: Design) -> bool:
+        """Whether nothing known forbids it."""
+        if self._allowed is None or self._known is None:
+            return True
+        return self._allowed(self._known(design))
+
+    def _tried(self, draw: Callable[[], Design]) -> Design:
+        """The first draw that may be, or the last one."""
+        for _ in range(ALLOWED_TRIES - 1):
+            design = draw()
+            if self._may_be(design):
+                return design
+        return draw()
 
     def _with_drawn(self, design: Design, rng: np.random.Generator) -> Candidate:
         return Candidate(design, self._completed((), rng))

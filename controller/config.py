@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 from controller.config_problems import run_problems
+from controller.earlier_runs import earlier_problems
 from controller.parents import StartConfig
+from controller.rungs import RungsConfig
 from controller.strategies import STRATEGIES
 from evaluator.costs import columns
 from evaluator.evaluate import EvaluationConfig
@@ -52,7 +54,7 @@ class SearchConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    strategy: str = Field(default="evolution", description="who proposes designs")
+    strategy: str = Field(default="auto", description="who proposes designs")
     trials: int = Field(default=40, ge=1, description="trainings in all, presets included")
     minutes: float | None = Field(
         default=None, gt=0, description="of a session; then no trial starts"
@@ -66,6 +68,10 @@ class SearchConfig(BaseModel):
     )
     presets: tuple[str, ...] = Field(
         default=DEFAULT_PRESETS, description="hand-designed baselines, trained first"
+    )
+    warm_start: tuple[str, ...] = Field(
+        default=(),
+        description="earlier runs to begin from: what they found is known, or goes first",
     )
     finalists: int = Field(
         default=4, ge=0, description="last trials: designs of the front under a fresh seed"
@@ -82,6 +88,21 @@ class SearchConfig(BaseModel):
         le=20,
         description="trainings of each preset and of each of `designs`; several show the noise",
     )
+
+    rungs: RungsConfig | None = Field(
+        default=None,
+        description="stop trials on the way that fall behind; `none` trains each to its end",
+    )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the training budget at which a trial reports; the last is all of it."""
+        return self.rungs.shares if self.rungs else (1.0,)
+
+    @field_validator("rungs", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, given: Any) -> Any:
+        return None if given == "none" else given
 
     @field_validator("strategy")
     @classmethod
@@ -217,8 +238,9 @@ class RunConfig(BaseModel):
         return self.engine.workers or max(1, len(os.sched_getaffinity(0)) // self.threads)
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain data that reads back as the same configuration."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        """Plain data that reads back as the same configuration, whatever the default strategy."""
+        plain = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return plain | {"search": plain.get("search", {}) | {"strategy": self.search.strategy}}
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
@@ -226,7 +248,12 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     document = load_yaml(path)
     for override in overrides or []:
         document = apply_override(document, override)
-    return config_of(document)
+    config = config_of(document)
+    wrong = list(earlier_problems(config.search.warm_start, config.space.kind))
+    if wrong:
+        place = ("search", "warm_start")
+        raise ConfigError([document.problem((*place, i), message) for i, message in wrong])
+    return config
 
 
 def config_of(document: Document) -> RunConfig:

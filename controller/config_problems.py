@@ -56,6 +56,12 @@ def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
         if config.start is not None:
             message = "a parent's weights have seen what other folds hold out; leave `folds` out"
             yield ("training", "folds"), message
+        if config.search.rungs is not None:
+            message = (
+                f"a trial that is stopped and goes on is one training, but got folds="
+                f"{config.training.folds} with rungs; leave `search.rungs` or `training.folds` out"
+            )
+            yield ("search", "rungs"), message
     if kind == "encoder" and "decode" in config.measuring.model_fields_set:
         yield ("measuring", "decode"), "an encoder generates nothing; leave `decode` out"
 

@@ -11,6 +11,7 @@ from typing import Any
 from controller.candidates import Candidate
 from controller.config import RunConfig
 from search_space import Design, Space
+from search_space.axis_config import Value
 
 Baseline = tuple[Candidate, str, int]  # what is trained, its origin, its seed
 
@@ -61,8 +62,7 @@ def planned_baselines(space: Space, config: RunConfig) -> list[Baseline]:
     Baselines are trained as the configuration says. Where that is one of the combinations that the
     space has, they carry it as their settings, so that a proposal of the same is the same.
     """
-    start: Any = config
-    own = {name: reduce(getattr, name.split("."), start) for name in space.settings}
+    own = own_settings(config, space)
     offered = all(value in space.settings[name] for name, value in own.items())
     settings = tuple(sorted(own.items())) if offered else ()
     candidates: dict[str, tuple[Candidate, str]] = {}
@@ -80,3 +80,9 @@ def planned_baselines(space: Space, config: RunConfig) -> list[Baseline]:
         for extra in range(config.search.preset_seeds)
         for candidate, origin in candidates.values()
     ]
+
+
+def own_settings(config: RunConfig, space: Space) -> dict[str, Value]:
+    """For each setting of the space, what the configuration itself trains under."""
+    start: Any = config
+    return {name: reduce(getattr, name.split("."), start) for name in space.settings}

@@ -21,8 +21,8 @@ from controller.beating import beating
 from controller.config import RunConfig, config_of
 from controller.parents import VOCABULARY, parent_of
 from controller.run import provenance, read_task
-from controller.search import Trial
 from controller.trained_as import as_trained, with_overrides
+from controller.trial import Trial
 from controller.weights import weights_path
 from controller.worker import measurements_folder, run_trial
 from evaluator import Evaluator, Task, model_of

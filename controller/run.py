@@ -22,9 +22,11 @@ from controller.beating import beating
 from controller.config import RunConfig
 from controller.engines import ray_environment
 from controller.engines.serial import run_serial
+from controller.known import candidates_of
 from controller.parents import VOCABULARY, start_of
 from controller.search import Search
-from controller.worker import measurements_folder
+from controller.warm_start import WarmStart, kept_warm_start, warm_start
+from controller.worker import measurements_folder, remove_checkpoints
 from evaluator import Evaluator, Task
 from evaluator.tasks.mix import read_data
 from results import RunError, RunWriter, interpret, read_run
@@ -44,15 +46,15 @@ class Session:
 
     @property
     def done_trials(self) -> int:
-        """Trials with a result; a lost one will be tried again or is not one."""
-        return len({row.trial for row in list(self.search.rows) if row.state != "lost"})
+        """Trials with a result that stands."""
+        return self.search.done_trials()
 
     @property
     def out_of_time(self) -> bool:
         """Whether the time budget, not the number of trials, ended the session."""
         search = self.search
         late = search.deadline is not None and time.time() > search.deadline
-        return late and not search.exhausted and self.done_trials < search.config.trials
+        return late and not search.complete
 
     def status(self) -> dict[str, Any]:
         """The heartbeat's content."""
@@ -75,14 +77,25 @@ Watch = Callable[[Session], Any]  # a context manager that shows the session's p
 
 
 def start(
-    config: RunConfig, config_text: str, path: Path, watch: Watch, address: str | None
+    config: RunConfig,
+    config_text: str,
+    path: Path,
+    watch: Watch,
+    address: str | None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Session:
-    """A new run in `path`; returns when it is finished, drained or out of budget."""
+    """A new run in `path`; returns when it is finished, drained or out of budget.
+
+    What becomes of each earlier run that it starts from goes to `say`.
+    """
     _check_workers(config, address)
     data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
     task = Task.of(config.task, data)
     start_of(config.start, config.task)  # says so if there is no such parent
+    warm = warm_start(config, task.fingerprint)
+    for sentence in warm.said:
+        say(sentence)
     sizes = {"vocabulary": task.vocabulary, "channels": task.channels}
     writer = RunWriter.create(
         path,
@@ -94,7 +107,9 @@ def start(
     )
     with writer:
         (path / VOCABULARY).write_text(json.dumps(task.spelled()), encoding="utf-8")
-        return _drive(writer, config, data, watch, address, before_s=0.0)
+        if config.search.warm_start:
+            warm.write(path)
+        return _drive(writer, config, data, watch, address, before_s=0.0, warm=warm)
 
 
 def resume(path: Path, watch: Watch, address: str | None) -> Session:
@@ -106,7 +121,7 @@ def resume(path: Path, watch: Watch, address: str | None) -> Session:
             "attnas prune"
         )
     try:
-        config = RunConfig.model_validate(run.config)
+        config = RunConfig.model_validate(_with_strategy(run.config))
     except ValueError as error:
         raise RunError(
             f"the configuration in {path} does not suit this attnas; resume it with the version "
@@ -121,8 +136,14 @@ def resume(path: Path, watch: Watch, address: str | None) -> Session:
             f"restore the data, or start a new search"
         )
     spent = interpret(run.status, time.time()).elapsed_s or 0.0
+    warm = kept_warm_start(path) if config.search.warm_start else WarmStart()
     with RunWriter.open(path) as writer:
-        return _drive(writer, config, data, watch, address, before_s=spent)
+        return _drive(writer, config, data, watch, address, before_s=spent, warm=warm)
+
+
+def _with_strategy(config: dict[str, Any]) -> dict[str, Any]:
+    """Runs that do not say theirs began when `evolution` was the default."""
+    return config | {"search": {"strategy": "evolution"} | config.get("search", {})}
 
 
 def provenance() -> dict[str, Any]:
@@ -145,17 +166,20 @@ def _drive(
     watch: Watch,
     address: str | None,
     before_s: float,
+    warm: WarmStart,
 ) -> Session:
     """Build the search from the log and let an engine run it under heartbeat and signals."""
     space = Space.from_config(config.space)
     reference = space.presets()["mha"]
     minutes = config.search.minutes
-    search = Search.of(config, writer)
+    task = Task.of(config.task, data)
+    if config.engine.name == "ray":
+        ray_environment.prepare(address)  # a strategy may import Ray, which reads it then
+    search = Search.of(config, writer, candidates_of(config, task), warm)
     search.deadline = None if minutes is None else time.time() + 60 * minutes
     session = Session(writer.path, config, search, before_s=before_s)
     with beating(writer, session), watch(session):
         if config.engine.name == "serial":
-            task = Task.of(config.task, data)
             begin = start_of(config.start, config.task)
             kept = measurements_folder(writer.path)
             evaluator = Evaluator(config.evaluation, task, reference, begin, kept=kept)
@@ -164,6 +188,8 @@ def _drive(
                 run_serial(search, evaluator, writer.path)
         elif not search.done:
             _drive_ray(session, data, reference, address)
+        if search.complete:
+            remove_checkpoints(writer.path)
         session.phase = "stopped" if search.draining or session.out_of_time else "finished"
     return session
 
@@ -171,7 +197,6 @@ def _drive(
 def _drive_ray(
     session: Session, data: dict[str, Any], reference: Design, address: str | None
 ) -> None:
-    ray_environment.prepare(address)
     from controller.engines import ray_tune  # takes seconds, and reads the environment
 
     config = session.config

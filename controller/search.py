@@ -2,28 +2,33 @@
 
 Presets go first, each under several seeds, so that the noise is known; then the strategy's
 proposals with a share of random ones between them; last, designs of the front again under fresh
-seeds. Everything that goes out or comes back is in the run's log before it is acted upon, so
-replaying the log rebuilds this object exactly.
+seeds. With rungs, a trial reports on its way and may be stopped, and taken up again later.
+Everything that goes out or comes back is in the run's log before it is acted upon, decisions
+included, so replaying the log rebuilds this object exactly.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from controller.candidates import Candidate, CandidateSpace, Settings
+from controller.candidates import Candidate, CandidateSpace
 from controller.config import RunConfig, SearchConfig
+from controller.halving import Halving
 from controller.plan import Baseline, planned_baselines
 from controller.strategies import STRATEGIES, Proposal, SearchSpace
 from controller.strategies.random_search import RandomSearch
+from controller.trial import Log, Trial
+from controller.warm_start import WarmStart
 from results import Ask, Objective, TrialRow, by_design, non_dominated, parse_objectives
-from search_space import Design, Space
+from results.origins import RANDOM, STRATEGY, WARM
+from search_space import Space
 
+PROPOSED = (RANDOM, STRATEGY, WARM)  # what origins of proposals begin with
 LOST_RETRIES = 2  # a worker's death is not the design's fault
 ERRORS_IN_A_ROW = 5  # code errors in a row stop the search
 
@@ -32,82 +37,8 @@ class SearchFailed(RuntimeError):
     """The search can't go on; the message is the first of the errors in a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a worker is asked to do."""
-
-    trial: int
-    attempt: int
-    seed: int
-    design: Design
-    origin: str
-    settings: Settings = ()
-
-    @classmethod
-    def of(cls, stored: Ask | TrialRow, attempt: int | None = None) -> Trial:
-        """The trial of an ask or of a row, or another attempt at it."""
-        attempt = stored.attempt if attempt is None else attempt
-        candidate = Candidate.of(stored)
-        return cls(
-            stored.trial,
-            attempt,
-            stored.seed,
-            candidate.design,
-            stored.origin,
-            candidate.settings,
-        )
-
-    @property
-    def candidate(self) -> Candidate:
-        """What the strategy proposed."""
-        return Candidate(self.design, self.settings)
-
-    def row_fields(self) -> dict[str, object]:
-        """The fields that a result of this trial shares with it."""
-        return {
-            "trial": self.trial,
-            "attempt": self.attempt,
-            "seed": self.seed,
-            "origin": self.origin,
-            "key": self.candidate.key,
-            "design": self.design.to_json(),
-            "settings": self.candidate.settings_json,
-        }
-
-
-class Log(Protocol):
-    """Where events are kept before they are acted upon: a run's writer, or memory."""
-
-    @property
-    def events(self) -> Sequence[Ask | TrialRow]:
-        """Every ask and row in the order they happened."""
-        ...
-
-    def ask(
-        self,
-        *,
-        trial: int,
-        attempt: int,
-        seed: int,
-        key: str,
-        design: str,
-        origin: str,
-        settings: str | None = None,
-    ) -> Ask:
-        """Note that a trial goes out."""
-        ...
-
-    def append(self, row: TrialRow) -> TrialRow | None:
-        """Keep a row; None for one that is there already."""
-        ...
-
-    def absorb_inbox(self) -> list[TrialRow]:
-        """Keep what workers left behind, and say what it was."""
-        ...
-
-
 class Search:
-    """The state of one run. `next_trial`, then `finish`, in any order of workers."""
+    """The state of one run: `next_trial`, `report` at rungs, `finish`, in any order of workers."""
 
     def __init__(
         self,
@@ -117,6 +48,7 @@ class Search:
         log: Log,
         baselines: Sequence[Baseline] = (),
         clock: Callable[[], float] = time.time,
+        warm: WarmStart | None = None,
     ) -> None:
         self.config, self.log = config, log
         self.deadline: float | None = None  # unix seconds
@@ -129,12 +61,15 @@ class Search:
         self._finalists = 0
         self._seeds: Counter[str] = Counter()  # trainings handed out, by key
         self._more_seeds: list[tuple[Candidate, str, int]] = []  # of proposals already handed out
-        self._logged: set[tuple[int, int]] = set()
+        self._logged: set[tuple[int, int, int]] = set()  # trial, attempt, rung
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
         self._baselines, self._objectives, self._clock = baselines, objectives, clock
+        self._halving = Halving(config.rungs, objectives)
+        self._standing: dict[tuple[int, int], TrialRow] = {}  # last row by trial and attempt
         self._random = RandomSearch(space, objectives, config.seed)
         self._strategy = STRATEGIES[config.strategy](space, objectives, config.seed)
+        self._first = self._begin_from(warm or WarmStart())
         self._replay(log.events)
 
     @classmethod
@@ -142,12 +77,14 @@ class Search:
         cls,
         config: RunConfig,
         log: Log,
-        known: Callable[[Design], Mapping[str, float]] | None = None,
+        candidates: CandidateSpace | None = None,
+        warm: WarmStart | None = None,
     ) -> Search:
-        """The search of a run; `known` gives the metrics that need no training."""
-        space, objectives = Space.from_config(config.space), parse_objectives(config.objectives)
-        baselines = planned_baselines(space, config)
-        return cls(CandidateSpace(space, known), objectives, config.search, log, baselines)
+        """The search of a run; over `candidates` where more is known of them than their space."""
+        candidates = candidates or CandidateSpace(Space.from_config(config.space))
+        baselines = planned_baselines(candidates.space, config)
+        objectives = parse_objectives(config.objectives)
+        return cls(candidates, objectives, config.search, log, baselines, warm=warm)
 
     def next_trial(self) -> Trial | None:
         """The next trial, already in the log; None if nothing may start now."""
@@ -155,6 +92,8 @@ class Search:
             return None
         if self._again:
             trial = self._again.pop(0)
+        elif (stopped := self._due()) is not None:
+            trial = replace(Trial.of(stopped), rung=stopped.rung + 1)
         else:
             proposal = self._proposal()
             if proposal is None:
@@ -162,10 +101,29 @@ class Search:
                 return None
             candidate, origin, seed = proposal
             trial = Trial(self._handed_out, 0, seed, candidate.design, origin, candidate.settings)
-        if (trial.trial, trial.attempt) not in self._logged:
+        if (trial.trial, trial.attempt, trial.rung) not in self._logged:
             self._log_ask(trial)
         self.running[trial.trial] = (trial, self._clock())
         return trial
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """Shares of the training budget at which a trial reports; the last is all of it."""
+        return self._halving.shares
+
+    def report(self, row: TrialRow) -> bool:
+        """A trial reached a rung below the last: whether it goes on now, in the same worker.
+
+        The decision is stored with the row. A trial that stops may be handed out again later.
+        """
+        assert row.rung < len(self.rungs) - 1, "the last rung is the end, which is for `finish`"
+        against = self._halving.against(row)
+        state = "passed" if against is None else "pruned"
+        stored = self.log.append(replace(row, state=state, reason=against))
+        if stored is None:  # it was reported before, and the first decision holds
+            return any(r.identity == row.identity and r.state == "passed" for r in self.rows)
+        self._take_in(stored)
+        return stored.state == "passed"
 
     def finish(self, row: TrialRow) -> None:
         """A result: stored before anything else, then told to the strategy."""
@@ -196,7 +154,7 @@ class Search:
         if trial.trial not in self.running:
             self._stop_after_errors()
             return
-        _, since = self.running[trial.trial]
+        trial, since = self.running[trial.trial]  # it may have passed rungs since it went out
         fields = trial.row_fields()
         self.finish(
             TrialRow.from_plain(
@@ -215,12 +173,34 @@ class Search:
         """Whether nothing more would start."""
         if self.draining or (self.deadline is not None and self._clock() > self.deadline):
             return True
+        return self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether the budget is spent and everything that is due has been handed out."""
         spent = self._handed_out >= self.config.trials
-        return not self._again and (spent or self.exhausted)
+        return not self._again and (spent or self.exhausted) and self._due() is None
+
+    def _due(self) -> TrialRow | None:
+        """The row at which a trial was stopped that should go on by now."""
+        return self._halving.due()
 
     def states(self) -> Counter[str]:
-        """How many trials ended how."""
-        return Counter(row.state for row in self.rows)
+        """How many trials ended how; each lost attempt counts, a trial that goes on does not."""
+        return Counter(row.state for row in self._ends())
+
+    def done_trials(self) -> int:
+        """Trials with a result that stands; a lost one will be tried again or is not one."""
+        return len({row.trial for row in self._ends() if row.state != "lost"})
+
+    def _ends(self) -> list[TrialRow]:
+        standing = list(self._standing.values())  # other threads ask as well
+        on_the_way = set(self.running)
+        return [
+            row
+            for row in standing
+            if row.state == "lost" or (row.state != "passed" and row.trial not in on_the_way)
+        ]
 
     def _proposal(self) -> Baseline | None:
         """The next candidate, where it comes from, and its seed."""
@@ -233,6 +213,9 @@ class Search:
             turn_random = int((self._proposed + 1) * search.random_share) > int(
                 self._proposed * search.random_share
             )
+            if self._first and not turn_random:
+                candidate, origin = self._first[0]
+                return candidate, origin, search.seed
             proposal = self._random.ask() if turn_random else self._strategy.ask()
             if proposal is not None:
                 origin = "random" if turn_random else _origin(search.strategy, proposal)
@@ -269,17 +252,19 @@ class Search:
             design=trial.design.to_json(),
             origin=trial.origin,
             settings=candidate.settings_json,
+            rung=trial.rung,
         )
         self._went_out(ask, candidate)
 
     def _went_out(self, ask: Ask, candidate: Candidate) -> None:
         """What an ask means to the state, live and in replay alike."""
-        self._logged.add((ask.trial, ask.attempt))
-        if ask.attempt == 0:
+        self._logged.add((ask.trial, ask.attempt, ask.rung))
+        self._halving.went_out(ask)
+        if ask.attempt == 0 and ask.rung == 0:
             self._handed_out += 1
             self._seeds[ask.key] += 1
             self._finalists += ask.origin == "finalist"
-            if ask.origin == "random" or ask.origin.startswith("strategy:"):
+            if ask.origin.startswith(PROPOSED):
                 self._proposal_went_out(ask, candidate)
             self._random.handed_out(candidate)
             self._strategy.handed_out(candidate, _part(ask.origin))
@@ -289,6 +274,7 @@ class Search:
         first = self.config.seed
         if ask.seed == first:
             self._proposed += 1
+            self._first = [one for one in self._first if one[0].key != ask.key]
             seeds = range(first + 1, first + self.config.seeds)
             self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]
         else:
@@ -296,9 +282,14 @@ class Search:
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""
-        self.running.pop(row.trial, None)
         self.rows.append(row)
+        self._standing[row.trial, row.attempt] = row
+        self._halving.take_in(row)
         self._strategy.tell(row)
+        if row.state == "passed":
+            self._goes_on(row)
+            return
+        self.running.pop(row.trial, None)
         if row.state == "failed":
             self._errors.append(row.reason or "unknown")
         elif row.state == "lost":
@@ -307,11 +298,30 @@ class Search:
         else:
             self._errors.clear()
         if row.state == "lost" and row.attempt < LOST_RETRIES:
-            self._again.append(Trial.of(row, attempt=row.attempt + 1))
+            self._again.append(replace(Trial.of(row), attempt=row.attempt + 1))
+
+    def _goes_on(self, row: TrialRow) -> None:
+        """The way to the next rung is part of the same ask."""
+        self._logged.add((row.trial, row.attempt, row.rung + 1))
+        if row.trial in self.running:
+            trial, since = self.running[row.trial]
+            self.running[row.trial] = (replace(trial, rung=row.rung + 1), since)
+
+    def _begin_from(self, warm: WarmStart) -> list[tuple[Candidate, str]]:
+        """Tell what earlier runs found, as if it were of this one; what is to be proposed first.
+
+        Rows told so are no trials of the run: they neither count nor make finalists.
+        """
+        for row in warm.rows:
+            candidate = Candidate.of(row)
+            self._random.handed_out(candidate)
+            self._strategy.handed_out(candidate)
+            self._strategy.tell(row)
+        return list(warm.first)
 
     def _replay(self, events: Sequence[Ask | TrialRow]) -> None:
         """Rebuild the state from the log; asks without a row are to be run again."""
-        pending: dict[tuple[int, int], Trial] = {}
+        pending: dict[tuple[int, int], Trial] = {}  # by trial and attempt
         for event in events:
             if isinstance(event, Ask):
                 trial = Trial.of(event)
@@ -319,7 +329,9 @@ class Search:
                 self._again = [t for t in self._again if t.trial != event.trial]
                 pending[event.trial, event.attempt] = trial
             else:
-                pending.pop((event.trial, event.attempt), None)
+                trial = pending.pop((event.trial, event.attempt), None)
+                if trial is not None and event.state == "passed":
+                    pending[event.trial, event.attempt] = replace(trial, rung=event.rung + 1)
                 self._take_in(event)
         self._again = [*pending.values(), *self._again]
         self._errors.clear()

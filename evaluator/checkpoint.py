@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Checkpoint:
             "losses": list(so_far.losses),
             "curve": list(so_far.curve),
             "gradients": list(so_far.gradients),
+            "seconds": so_far.seconds,
         }
         return cls(copies, progress)
 
@@ -50,6 +51,7 @@ class Checkpoint:
         so_far.losses = list(self.progress["losses"])
         so_far.curve = [(int(tokens), loss) for tokens, loss in self.progress["curve"]]
         so_far.gradients = list(self.progress["gradients"])
+        so_far.seconds = self.progress.get("seconds", 0.0)
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin so, by the rest of their names."""
@@ -80,17 +82,33 @@ def save_whole(
 
 @dataclass(frozen=True, slots=True)
 class SavedTraining:
-    """Where a trial's checkpoint is kept, if anywhere, and a name for the trial and its data."""
+    """Where a trial's checkpoint is kept, if anywhere, and a name for the trial and its data.
+
+    `beside` is stored with it as JSON: what was found out about the trial before it trained.
+    """
 
     path: Path | None
     of: str
+    beside: dict[str, Any] = field(default_factory=dict)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write beside and rename; StorageError if the storage fails."""
         if self.path is None:
             return
-        metadata = {"of": self.of, "progress": json.dumps(checkpoint.progress)}
+        parts = {"progress": checkpoint.progress, "beside": self.beside}
+        metadata = {"of": self.of} | {name: json.dumps(part) for name, part in parts.items()}
         save_whole(checkpoint.tensors, self.path, metadata)
+
+    def load_beside(self) -> dict[str, Any]:
+        """What was stored beside the checkpoint of the same trial; nothing where there is none."""
+        if self.path is None or not self.path.exists():
+            return {}
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+            return json.loads(metadata.get("beside", "{}")) if metadata["of"] == self.of else {}
+        except (OSError, SafetensorError, ValueError, KeyError):
+            return {}
 
     def load(self) -> Checkpoint | None:
         """What was saved for the same trial; None where there is nothing whole of it."""

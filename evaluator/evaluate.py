@@ -1,13 +1,13 @@
 """Evaluate one trial: count, check limits, measure alone on the device, check again, train, score.
 
-Costs don't depend on trained weights, so a design that breaks a limit costs no training step.
+Costs don't depend on trained weights, so a design that breaks a limit costs no training step. With
+rungs, a trial is scored at each, and goes on to the next when it is asked for more.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import hypot
 from pathlib import Path
@@ -33,12 +33,12 @@ from evaluator.settings import with_settings
 from evaluator.start import Start
 from evaluator.tasks import Task
 from evaluator.tasks.interface import Batch
-from evaluator.training import pieces_of, train
+from evaluator.training import Training, pieces_of, train
 from evaluator.training_config import TrainingConfig
 from search_space import Design
 from search_space.axis_config import Value
 
-State = Literal["complete", "infeasible", "diverged", "failed"]
+State = Literal["complete", "paused", "infeasible", "diverged", "failed"]
 
 
 class EvaluationConfig(BaseModel):
@@ -97,25 +97,46 @@ class Evaluator:
         *,
         thorough: bool = False,
     ) -> Measurement:
-        """The whole life of a trial. Every failure is a result with its reason.
+        """The whole life of a trial, as the last of its `stages`."""
+        *_, last = self.stages(design, seed, settings, checkpoint, thorough=thorough)
+        return last
 
-        Settings hold for this trial alone; without them the run's own configuration does. If the
-        file `checkpoint` holds this very trial's training so far, it goes on from there. A
-        `thorough` trial has the whole grid measured, in fresh processes as well.
+    def stages(
+        self,
+        design: Design,
+        seed: int,
+        settings: Mapping[str, Value] | None = None,
+        checkpoint: Path | None = None,
+        *,
+        thorough: bool = False,
+        rungs: Sequence[float] = (1.0,),
+    ) -> Iterator[Measurement]:
+        """What is known of a trial after each of the shares `rungs` of its training.
+
+        All but the last are `paused`, unless one ends it; every failure is a result with its
+        reason. Settings hold for this trial alone; without them the run's own configuration does.
+        If the file `checkpoint` holds this very trial's training so far, it goes on from there,
+        and costs are not measured again. A `thorough` trial has the whole grid measured, in fresh
+        processes as well.
         """
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
         try:
             training, task = with_settings(self.config.training, self.task, settings or {})
-            if reason := self._costs(design, training, task, found, thorough):
-                return _ended(found, "infeasible", reason)
             of = " ".join((design.key, str(seed), training.model_dump_json(), self._data()))
             saved = SavedTraining(checkpoint, of)
-            return self._learned(design, seed, (training, task), found, saved)
+            if known := saved.load_beside():
+                found.metrics.update(known["metrics"])
+                found.notes.update(known["notes"])
+            elif reason := self._costs(design, training, task, found, thorough):
+                yield _ended(found, "infeasible", reason)
+                return
+            saved.beside.update(metrics=dict(found.metrics), notes=dict(found.notes))
+            yield from self._learned(design, seed, (training, task), found, saved, rungs)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            return _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
+            yield _ended(found, "infeasible", f"out of memory: {_first_line(error)}")
 
     def _costs(
         self,
@@ -153,29 +174,54 @@ class Evaluator:
         how: tuple[TrainingConfig, Task],
         found: Measurement,
         saved: SavedTraining,
-    ) -> Measurement:
-        """Train and score, once or in every fold; weights are kept of a single training alone."""
-        (training, task), lock = how, self._shared_lock()
-        started, learned = time.perf_counter(), []
-        for fold in range(training.folds):
-            model = self._begun(design, task, seed, found)
-            with fast_fp32() as fast:  # where it is as exact; never while measuring
+        rungs: Sequence[float],
+    ) -> Iterator[Measurement]:
+        """Train and score up to each rung, the model made anew from its checkpoint each time."""
+        training, task = how
+        steps, reached = training.steps_over(task.tokens_per_step()), 0
+        assert training.folds == 1 or len(rungs) == 1, "folds have no checkpoints to go on from"
+        for share in rungs:
+            until = steps if share >= 1 else max(1, min(steps - 1, round(share * steps)))
+            found.metrics["train_seconds"] = 0.0
+            learned: list[Scores] = []
+            weights: dict[str, torch.Tensor] = {}  # of several models, none is the trial's
+            for fold in range(training.folds):
+                model = self._begun(design, task, seed, found)
                 folded = task.fold(fold, training.folds)
-                fresh = self.start is None
-                trained = train(model, folded, training, seed, lock.shared, saved, fresh=fresh)
-            found.notes["training products"] = fast.describe()
-            if trained.resumed_at:
-                found.notes["training"] = f"went on from step {trained.resumed_at}"
-            found.curve[:], found.gradients[:] = trained.curve, trained.gradients
-            found.metrics["train_seconds"] = time.perf_counter() - started
-            if trained.ended:
-                return _ended(found, "diverged", trained.ended)
-            learned.append(score(model, folded, lock.shared))
-            if training.folds == 1:
-                found.held_out[:] = learned[0].groups
-                found.weights.update(model.state_dict())
-        found.metrics.update(averaged(learned))
-        return found
+                trained = self._trained(model, folded, training, seed, saved, until, found)
+                if trained.resumed_at not in (0, reached):
+                    found.notes["training"] = f"went on from step {trained.resumed_at}"
+                if trained.ended:
+                    yield _ended(found, "diverged", trained.ended)
+                    return
+                learned.append(score(model, folded, self._shared_lock().shared))
+                weights = dict(model.state_dict()) if training.folds == 1 else {}
+            scored = replace(found, metrics=found.metrics | averaged(learned))
+            if share < 1:
+                yield _ended(scored, "paused", f"stopped after {until} of {steps} steps")
+            else:
+                groups = list(learned[0].groups) if training.folds == 1 else []
+                yield replace(scored, held_out=groups, weights=weights)
+            reached = until
+
+    def _trained(
+        self,
+        model: AnyModel,
+        task: Task,
+        training: TrainingConfig,
+        seed: int,
+        saved: SavedTraining,
+        until: int,
+        found: Measurement,
+    ) -> Training:
+        """Train, and put what was seen on the way into `found`."""
+        with fast_fp32() as fast:  # where it is as exact; never while measuring
+            guard, fresh = self._shared_lock().shared, self.start is None
+            trained = train(model, task, training, seed, guard, saved, fresh=fresh, until=until)
+        found.notes["training products"] = fast.describe()
+        found.curve[:], found.gradients[:] = trained.curve, trained.gradients
+        found.metrics["train_seconds"] += trained.seconds
+        return trained
 
     def _memory(self, design: Design, task: Task, batch: Batch) -> dict[str, float]:
         """Peaks and deployed bytes, counted once for all seeds that this process trains."""
@@ -246,8 +292,10 @@ def averaged(folds: list[Scores]) -> dict[str, float]:
 
 
 def _ended(found: Measurement, state: State, reason: str) -> Measurement:
-    """What is known so far, under another outcome."""
-    return replace(found, state=state, reason=reason)
+    """What is known so far, under another outcome; what is found later does not change it."""
+    known = {"metrics": dict(found.metrics), "notes": dict(found.notes)}
+    seen = {"curve": list(found.curve), "gradients": list(found.gradients)}
+    return replace(found, state=state, reason=reason, **known, **seen)
 
 
 def _first_line(error: BaseException) -> str:

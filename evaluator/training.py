@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Training:
     curve: list[tuple[int, float]] = field(default_factory=list)  # (tokens, loss), now and then
     gradients: list[list[float]] = field(default_factory=list)  # at the same steps, norm per block
     ended: str | None = None
+    seconds: float = field(default=0.0, compare=False)  # of all steps, wherever they were made
     resumed_at: int = field(default=0, compare=False)  # the step of the checkpoint it went on from
 
 
@@ -64,6 +66,7 @@ def train(
         checkpoint.restore(model, stepper, result)
         result.resumed_at = len(result.losses)
     watch = LossWatch(steps, math.log(task.vocabulary), fresh)
+    began = time.perf_counter() - result.seconds
 
     stop = steps if until is None else min(until, steps)
     for step in range(len(result.losses), stop):
@@ -85,6 +88,7 @@ def train(
             stepper.step(step)
 
         result.losses.append(loss)
+        result.seconds = time.perf_counter() - began
         if step % config.log_every == 0 or step == steps - 1:
             result.curve.append((per_step * (step + 1), loss))
             result.gradients.append([norm for name, norm in norms.items() if name])

@@ -1,9 +1,10 @@
 """Against presets: what a search added to the designs that people made before.
 
-A found design is one that a strategy or chance proposed and that is no preset. It *beats* a preset
-if it is better in at least one objective by more than noise and worse by more than noise in none.
-It *adds* to the presets if against each of them it is better in some objective by more than noise:
-a trade-off that no preset offers. Where no noise is known, neither is said of anything.
+A found design is one that a strategy or chance proposed, here or in an earlier run that this one
+began from, and that is no preset. It *beats* a preset if it is better in at least one objective by
+more than noise and worse by more than noise in none. It *adds* to the presets if against each of
+them it is better in some objective by more than noise: a trade-off that no preset offers. Where no
+noise is known, neither is said of anything.
 
 Presets are in the order of what each is ahead of the others, and what beats a preset in that of
 what it is ahead of it: the sum over objectives of differences beyond noise, each in spans of its
@@ -31,7 +32,7 @@ from results.fronts import non_dominated
 from results.intervals import Estimate, estimates, gap
 from results.noise import CONFIDENCE, Noise, estimate_noise
 from results.objectives import Objective
-from results.origins import FINALIST, RANDOM, STRATEGY, keys_from, names_of_presets
+from results.origins import FINALIST, RANDOM, STRATEGY, WARM, keys_from, names_of_presets
 from results.preset_gains import PresetComparison, PresetGain
 
 Floats = npt.NDArray[np.float64]
@@ -110,7 +111,7 @@ def _compared(
 ) -> tuple[pd.DataFrame, bool]:
     """Presets and found designs as `by_design` has them, and whether the found have fresh seeds."""
     frame = without_infeasible(with_best_measured(frame))
-    proposed = keys_from(frame, STRATEGY, RANDOM) - presets
+    proposed = keys_from(frame, STRATEGY, RANDOM, WARM) - presets
     rows = frame[frame["key"].isin(presets | proposed)]
     finalists = rows[rows["origin"].eq(FINALIST) & rows["key"].isin(proposed)]
     again = by_design(finalists, objectives)

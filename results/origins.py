@@ -1,8 +1,10 @@
 """Origins: who proposed a design.
 
-A row's origin is one of `preset:NAME`, `given:...`, `strategy:NAME`, `random` and `finalist`,
-several joined by commas where they agree on the design. Presets and given designs are people's; a
-finalist is a design of the front under another seed, which nobody proposed anew.
+A row's origin is one of `preset:NAME`, `given:...`, `strategy:NAME`, `random`, `warm:RUN` and
+`finalist`, several joined by commas where they agree on the design. Presets and given designs are
+people's; `warm:RUN` is a design that an earlier run found, which is neither a person's nor shows
+what this search or chance can do; a finalist is a design of the front under another seed, which
+nobody proposed anew.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import pandas as pd
 
 PRESET, STRATEGY, RANDOM, FINALIST = "preset:", "strategy:", "random", "finalist"
+WARM = "warm:"
 
 
 def preset_names(origin: str) -> list[str]:

@@ -38,8 +38,11 @@ class Run:
     pending: list[Ask]
     rows: pa.Table
 
-    def frame(self) -> pd.DataFrame:
-        """One row per (trial, seed, attempt), at its last rung, in the order of the events.
+    def frame(self, *, every_row: bool = False) -> pd.DataFrame:
+        """Where every trial stands: its row of the highest rung and attempt, in order of events.
+
+        A trial that is going on from a rung stands there until its next result. With `every_row`,
+        its earlier rungs and attempts as well.
 
         Learning curves stay in `rows`: a tidy frame has one value per cell. So do the pseudo-values
         of held-out groups, of which the frame has one error per row, `accuracy_held_out_se`.
@@ -48,10 +51,10 @@ class Run:
         frame = self.rows.drop_columns(list(names & set(self.rows.column_names))).to_pandas()
         frame = with_own_error(frame, self.rows)
         frame["threads"] = frame["threads"].astype("Int64")
-        last = frame.sort_values("rung", kind="stable").drop_duplicates(
-            ["trial", "seed", "attempt"], keep="last"
-        )
-        return last.sort_values("told_at", ignore_index=True)
+        if not every_row:
+            frame = frame.sort_values(["rung", "attempt"], kind="stable")
+            frame = frame.drop_duplicates(["trial", "seed"], keep="last")
+        return frame.sort_values("told_at", ignore_index=True)
 
 
 def read_run(path: str | Path) -> Run:
@@ -72,12 +75,12 @@ def read_run(path: str | Path) -> Run:
     )
 
 
-def load(path: str | Path) -> pd.DataFrame:
-    """The rows of a run as a tidy frame: one per (trial, seed, attempt), at its last rung."""
+def load(path: str | Path, *, every_row: bool = False) -> pd.DataFrame:
+    """The rows of a run as a tidy frame: one for each trial, or all that were stored of it."""
     path = Path(path)
     if not is_run(path):
         raise _no_such_run(path)
-    return read_run(path).frame()
+    return read_run(path).frame(every_row=every_row)
 
 
 def find_run(name_or_path: str | Path, root: Path = Path("runs")) -> Path:

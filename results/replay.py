@@ -13,7 +13,15 @@ from results.schema import Ask, AskKey, RowKey, TrialRow
 class RunLog:
     """The writer's memory: who was asked, what is stored, and the rows not yet folded."""
 
-    COLUMNS: ClassVar[list[str]] = ["trial", "seed", "rung", "attempt", "asked_at", "told_at"]
+    COLUMNS: ClassVar[list[str]] = [
+        "trial",
+        "seed",
+        "rung",
+        "attempt",
+        "state",
+        "asked_at",
+        "told_at",
+    ]
 
     def __init__(self) -> None:
         self.rows: list[TrialRow] = []  # those of the journal
@@ -21,9 +29,10 @@ class RunLog:
         self.next_ordinal = 0
         self._stored: set[RowKey] = set()
         self._asked_at: dict[AskKey, int] = {}
+        self._ask_at: dict[int, AskKey] = {}  # by ordinal
 
     def knows_ask(self, ask: Ask) -> bool:
-        """Whether this trial, attempt and seed was asked before."""
+        """Whether this trial, attempt, seed and rung was asked before."""
         return ask.identity in self._asked_at
 
     def knows_row(self, row: TrialRow) -> bool:
@@ -32,24 +41,26 @@ class RunLog:
 
     def check_answer(self, row: TrialRow) -> int:
         """The ordinal of the row's ask, -1 for a row that nobody asked for."""
-        ask = self.pending.get(row.answers)
+        key = next((key for key in row.answers if key in self._asked_at), None)
+        ask = None if key is None else self.pending.get(key)
         if ask and _what(ask) != _what(row):
             raise ValueError(
                 f"the row of trial {row.trial} must repeat its ask: {ask.key} from {ask.origin}, "
                 f"but got {row.key} from {row.origin}"
             )
-        return self._asked_at.get(row.answers, -1)
+        return -1 if key is None else self._asked_at[key]
 
     def add_ask(self, ask: Ask) -> None:
-        """Take in an ask; it is pending until its first row."""
+        """Take in an ask; it is pending until a row ends it, which a passed rung does not."""
         self._asked_at[ask.identity] = ask.ordinal
+        self._ask_at[ask.ordinal] = ask.identity
         self.pending[ask.identity] = ask
         self.next_ordinal = max(self.next_ordinal, ask.ordinal + 1)
 
     def add_row(self, row: TrialRow) -> None:
         """Take in a row of the journal."""
         self.rows.append(row)
-        self._add_answer(row.identity, row.answers, row.asked_at, row.told_at)
+        self._add_answer(row.identity, row.state, row.asked_at, row.told_at)
 
     def add_records(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take in a journal's records."""
@@ -62,15 +73,18 @@ class RunLog:
     def add_stored(self, columns: pa.Table) -> None:
         """Take in the `COLUMNS` of a segment."""
         values = (columns[name].to_pylist() for name in self.COLUMNS)
-        for trial, seed, rung, attempt, asked_at, told_at in zip(*values, strict=True):
-            row, ask = (trial, seed, rung, attempt), (trial, attempt, seed)
-            self._add_answer(row, ask, asked_at, told_at)
+        for trial, seed, rung, attempt, state, asked_at, told_at in zip(*values, strict=True):
+            self._add_answer((trial, seed, rung, attempt), state, asked_at, told_at)
 
-    def _add_answer(self, row: RowKey, ask: AskKey, asked_at: int, told_at: int) -> None:
+    def _add_answer(self, row: RowKey, state: str, asked_at: int, told_at: int) -> None:
+        """A row is stored. The first one that an ask leads to is of the rung that it asked for."""
         self._stored.add(row)
+        trial, seed, rung, attempt = row
         if asked_at >= 0:
+            ask = self._ask_at.setdefault(asked_at, (trial, attempt, seed, rung))
             self._asked_at[ask] = asked_at
-        self.pending.pop(ask, None)
+            if state != "passed":
+                self.pending.pop(ask, None)
         self.next_ordinal = max(self.next_ordinal, told_at + 1)
 
 
@@ -80,17 +94,17 @@ def _what(event: Ask | TrialRow) -> tuple[str, str, str, str | None]:
 
 
 def pending_asks(records: Iterable[Mapping[str, Any]]) -> list[Ask]:
-    """The asks of a journal that no row of it answers (a fold carries only such asks over)."""
+    """The asks of a journal that no row of it ends (a fold carries only such asks over)."""
     log = RunLog()
     log.add_records(records)
     return list(log.pending.values())
 
 
 def merge_events(rows: Sequence[TrialRow], pending: Iterable[Ask]) -> list[Ask | TrialRow]:
-    """Asks and rows by ordinal; the ask of an answered trial is rebuilt from its rows."""
+    """Asks and rows by ordinal; an ask that was answered is rebuilt from its first row."""
     asks = {ask.ordinal: ask for ask in pending}
-    for row in rows:
-        if row.asked_at >= 0:
+    for row in sorted(rows, key=lambda row: row.told_at):
+        if row.asked_at >= 0 and row.asked_at not in asks:
             asks[row.asked_at] = Ask(
                 trial=row.trial,
                 attempt=row.attempt,
@@ -100,6 +114,7 @@ def merge_events(rows: Sequence[TrialRow], pending: Iterable[Ask]) -> list[Ask |
                 origin=row.origin,
                 ordinal=row.asked_at,
                 settings=row.settings,
+                rung=row.rung,
             )
     told: dict[int, Ask | TrialRow] = {row.told_at: row for row in rows}
     return [event for _, event in sorted((asks | told).items(), key=lambda item: item[0])]

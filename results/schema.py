@@ -12,19 +12,20 @@ import pyarrow as pa
 
 from results.errors import RunError
 
-SCHEMA_VERSION = 4  # 1 had no settings, 2 no gradients, 3 no held_out
+SCHEMA_VERSION = 5  # 1 had no settings, 2 no gradients, 3 no held_out, 4 no rungs
 VERSION_KEY = b"attnas.schema"
 
-State = Literal["complete", "pruned", "infeasible", "diverged", "failed", "lost"]
+# "passed" is a trial that reached a rung and goes on; every other state ends what was asked for
+State = Literal["complete", "pruned", "passed", "infeasible", "diverged", "failed", "lost"]
 STATES: tuple[State, ...] = get_args(State)
 
 RowKey = tuple[int, int, int, int]  # (trial, seed, rung, attempt)
-AskKey = tuple[int, int, int]  # (trial, attempt, seed)
+AskKey = tuple[int, int, int, int]  # (trial, attempt, seed, rung)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A design that the strategy proposed, and when in the order of the run's events."""
+    """A design to be trained, from its beginning or from a rung, and when in the run's events."""
 
     trial: int
     attempt: int
@@ -34,11 +35,12 @@ class Ask:
     origin: str
     ordinal: int
     settings: str | None = None  # one JSON object, of how the trial is trained
+    rung: int = 0  # the first one that the trial is to reach now; 0 for a fresh trial
 
     @property
     def identity(self) -> AskKey:
-        """What a row of the same trial, attempt and seed answers."""
-        return self.trial, self.attempt, self.seed
+        """What tells asks of one run apart."""
+        return self.trial, self.attempt, self.seed, self.rung
 
     def to_plain(self) -> dict[str, Any]:
         """The ask as JSON data."""
@@ -47,12 +49,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRow:
-    """What came of one design under one seed at one rung."""
+    """What came of one design under one seed at one rung.
+
+    The row of a training that ended between rungs is one of the rung that it did not reach.
+    """
 
     trial: int  # number of the trial within the run, from 0
     attempt: int = 0
     seed: int
-    rung: int = 0
+    rung: int = 0  # shares of the training budget, counted from 0
     key: str  # equal for rows that differ in seed and noise alone; without settings Design.key
     design: str  # Design.to_json()
     settings: str | None = None  # one JSON object, keys sorted; None where there are none
@@ -107,9 +112,10 @@ class TrialRow:
         return self.trial, self.seed, self.rung, self.attempt
 
     @property
-    def answers(self) -> AskKey:
-        """The identity of the ask that this row answers."""
-        return self.trial, self.attempt, self.seed
+    def answers(self) -> tuple[AskKey, ...]:
+        """The asks that may have led to this row: the first of these that was made did."""
+        rungs = range(self.rung, -1, -1)
+        return tuple((self.trial, self.attempt, self.seed, rung) for rung in rungs)
 
     def to_plain(self) -> dict[str, Any]:
         """The row as JSON data."""

@@ -130,7 +130,7 @@ class RunWriter:
 
     @property
     def pending(self) -> list[Ask]:
-        """Asks that no row has answered, oldest first."""
+        """Asks that no row has ended, oldest first."""
         return list(self._log.pending.values())
 
     def ask(
@@ -143,12 +143,15 @@ class RunWriter:
         design: str,
         origin: str,
         settings: str | None = None,
+        rung: int = 0,
     ) -> Ask:
-        """Note that a design was proposed; on disk when this returns."""
+        """Note that a design goes out to be trained; on disk when this returns."""
         ordinal = self._log.next_ordinal
-        ask = Ask(trial, attempt, seed, key, design, origin, ordinal, settings)
+        ask = Ask(trial, attempt, seed, key, design, origin, ordinal, settings, rung)
         if self._log.knows_ask(ask):
-            raise ValueError(f"trial {trial}, attempt {attempt}, seed {seed} was asked already")
+            raise ValueError(
+                f"trial {trial}, attempt {attempt}, seed {seed}, rung {rung} was asked already"
+            )
         with self._reloading_on_failure():
             self._open_journal.append({"ask": ask.to_plain()})
             self._log.add_ask(ask)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from search_space.errors import DesignError
@@ -122,7 +123,11 @@ class Design:
 
     def to_json(self) -> str:
         """One line, keys sorted: equal designs give equal text."""
-        return json.dumps({"language": LANGUAGE_VERSION, **_plain(self)}, sort_keys=True)
+        layers = ", ".join(_layer_text(layer) for layer in self.layers)
+        return (
+            f'{{"context": {json.dumps(self.context)}, "language": {LANGUAGE_VERSION}, '
+            f'"layers": [{layers}], "width": {json.dumps(self.width)}}}'
+        )
 
     def spelled_out(self) -> dict[str, Any]:
         """Plain data with ordinary values written as well, for readers without the language."""
@@ -205,6 +210,12 @@ def _plain(value: Any, everything: bool = False) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, everything) for item in value]
     return value
+
+
+@lru_cache(maxsize=1 << 16)
+def _layer_text(layer: LayerDesign) -> str:
+    """A layer as JSON, keys sorted; searches write the same few layers a million times."""
+    return json.dumps(_plain(layer), sort_keys=True)
 
 
 def _default(f: Any) -> Any:

@@ -76,8 +76,9 @@ def mutate(space: Space, design: Design, rng: np.random.Generator) -> Design:
     choice = space.choice_of(start)
     assert choice is not None
     kinds, weights = list(MOVES), list(MOVES.values())
+    frames = space.realising(start)
     for _ in range(TRIES):
-        frame = pick(space.realising(start), rng)
+        frame = pick(frames, rng)
         move = kinds[int(rng.choice(len(kinds), p=weights))]
         found = _move(space, move, frame, choice, rng)
         if found is not None and found != start and not space.violations(found):

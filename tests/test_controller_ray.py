@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ import pytest
 
 from controller import RunConfig, Search, Session, Trial, start
 from controller.engines import ray_environment
+from controller.simulation.memory_log import MemoryLog
 from controller.weights import weights_path
 from evaluator.device_lock import DeviceLock
-from results import RunWriter, TrialRow, load, read_run, write_result
+from results import Ask, RunWriter, TrialRow, load, read_run, write_result
+from search_space import counts
 
 
 def tiny_config(**parts: Any) -> RunConfig:
@@ -126,7 +130,7 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "run"
     session = run_with(path, tiny_config(), lambda found: found[0].kill())
     assert session.phase == "finished"
-    rows = load(path)
+    rows = load(path, every_row=True)
     lost = rows[rows["state"] == "lost"]
     assert list(lost["reason"]) == ["the worker died"]
     assert list(lost["attempt"]) == [0]
@@ -135,6 +139,115 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(tmp_path: Path) -> None:
     assert list(again["key"]) == list(lost["key"])
     assert sorted(rows[rows["state"] == "complete"]["trial"]) == list(range(8))
     assert read_run(path).pending == []
+
+
+def config_with_rungs(**parts: Any) -> RunConfig:
+    """Objectives that are known exactly: what a rung is worth does not hang on tiny trainings."""
+    plain = tiny_config(**parts).to_plain()
+    plain["training"] = {"steps": 9}
+    plain["space"]["layer"]["pattern"]["choice"][1]["sliding-window"]["window"] = {
+        "choice": [2, 4, 8, 16],
+        "place": "per-layer",
+    }
+    plain["objectives"] = {"parameters": "min", "kv_cache_bytes": "min"}
+    plain["search"] = {"trials": 20, "preset_seeds": 2, "presets": ["mha", "mqa"], "finalists": 1}
+    plain["search"]["rungs"] = {"factor": 3, "least": 4}
+    return RunConfig.model_validate(plain)
+
+
+def fed_again(config: RunConfig, events: Sequence[Ask | TrialRow]) -> list[tuple[Any, ...]]:
+    """What a search makes of the same order of events, as the serial engine would tell them."""
+    log = MemoryLog()
+    search = Search.of(config, log)
+    for event in events:
+        if isinstance(event, Ask):
+            search.next_trial()
+        elif event.state in ("passed", "pruned"):
+            search.report(replace(event, state="pruned", reason="stopped after some steps"))
+        else:
+            search.finish(event)
+    return facts(log.events)
+
+
+def facts(events: Sequence[Ask | TrialRow]) -> list[tuple[Any, ...]]:
+    return [
+        (type(e).__name__, e.trial, e.attempt, e.rung, e.key, e.origin, getattr(e, "state", None))
+        for e in events
+    ]
+
+
+@pytest.mark.slow
+def test_rungs_under_tune_stop_trials_and_take_them_up_as_a_serial_search_would(
+    tmp_path: Path,
+) -> None:
+    path, config = tmp_path / "run", config_with_rungs()
+    session = start(config, "", path, lambda _: nullcontext(), None)
+    assert (session.phase, session.search.done) == ("finished", True)
+    rows = load(path)
+    assert sorted(rows["trial"]) == list(range(20))
+    assert set(rows["state"]) == {"complete", "pruned"}
+    every = load(path, every_row=True)
+    assert sorted(every.groupby("trial")["rung"].apply(list).map(len).unique())[-1] == 3
+    for trial, of in every.sort_values("rung").groupby("trial"):
+        assert of["rung"].tolist() == list(range(len(of))), trial
+        assert of["prefill_24_ms"].nunique() == 1, trial  # measured once
+    stopped = rows[rows["state"] == "pruned"]
+    assert stopped["reason"].str.match(r"stopped after [13] of 9 steps: \d+ of \d+ trials").all()
+    assert (path / "checkpoints").is_dir()
+    assert not list((path / "checkpoints").glob("*.training.safetensors"))
+    assert read_run(path).pending == []
+    with RunWriter.open(path) as writer:
+        events = writer.events
+    assert fed_again(config, events) == facts(events)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tune_and_a_serial_engine_decide_alike_on_the_same_order_of_events(
+    tmp_path: Path, seed: int
+) -> None:
+    """The adapters driven as Tune drives them: three workers in a random order, some killed."""
+    ray_environment.prepare(None)
+    from controller.engines.ray_tune import _ReportAsScheduler, _SearchAsSearcher
+
+    config, chance = config_with_rungs(), random.Random(seed)
+    log, names, out = MemoryLog(), iter(range(10**6)), dict[str, tuple[dict[str, Any], int]]()
+    search = Search.of(config, log)
+    searcher = _SearchAsSearcher(search, workers=3)
+    scheduler = _ReportAsScheduler(searcher)
+    while not search.done:
+        if chance.random() < 0.5:
+            name = f"tune{next(names)}"
+            found = searcher.suggest(name)
+            if isinstance(found, dict):
+                out[name] = (found, found["rung"])
+        elif out:
+            name = chance.choice(sorted(out))
+            given, rung = out.pop(name)
+            row = row_at(search, given, rung)
+            if chance.random() < 0.05 and given["attempt"] < 2:
+                searcher.on_trial_complete(name, None, error=True)
+            elif row.state != "pruned":
+                searcher.on_trial_complete(name, {"row": row.to_json()})
+            elif scheduler.on_trial_result(None, None, {"row": row.to_json()}) == "CONTINUE":
+                out[name] = (given, rung + 1)
+            else:  # Tune completes what it stopped, with the last result
+                searcher.on_trial_complete(name, {"row": row.to_json()})
+    assert searcher.stopped_by is None
+    assert fed_again(config, log.events) == facts(log.events)
+    assert {row.state for row in log.rows} >= {"passed", "pruned", "complete"}
+    assert [event.rung for event in log.events if isinstance(event, Ask) and event.rung > 0]
+
+
+def row_at(search: Search, given: dict[str, Any], rung: int) -> TrialRow:
+    design = search.running[given["trial"]][0].design
+    metrics = {"parameters": float(len(given["key"])) + counts.kv_cache_bytes(design, 24) % 7}
+    metrics["kv_cache_bytes"] = float(counts.kv_cache_bytes(design, 24))
+    state = "complete" if search.rungs[rung] == 1 else "pruned"
+    return TrialRow.from_plain(
+        given
+        | {"rung": rung, "state": state, "metrics": metrics, "worker": "w"}
+        | {"started_at": 1.0, "finished_at": 2.0}
+    )
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_a_serial_search_ends_with_every_row_and_its_weights(tmp_path: Path) -> 
     assert list(rows["trial"]) == list(range(8))
     assert set(rows["state"]) == {"complete"}
     assert list(rows["origin"][:2]) == ["preset:mha", "preset:gqa"]
-    assert {"random", "strategy:evolution"} <= set(rows["origin"])
+    assert {"random", "strategy:auto/spread"} <= set(rows["origin"])
     known = [name for name in columns(config.measuring) if not name.startswith("train_step")]
     assert bool(rows[known + config.task.columns()].notna().all(axis=None))
     assert rows["data"].nunique() == 1

@@ -38,7 +38,8 @@ def config_of(space: dict[str, Any] | None = None, **search: Any) -> RunConfig:
             "task": {"recall": {}},
             "measuring": {"prefill": [64], "decode": [64]},
             "objectives": OBJECTIVES,
-            "search": {"trials": 30, "preset_seeds": 1, "finalists": 0} | search,
+            "search": {"strategy": "evolution", "trials": 30, "preset_seeds": 1, "finalists": 0}
+            | search,
         }
     )
 

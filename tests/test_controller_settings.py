@@ -51,7 +51,14 @@ def tiny_config(settings: Any = SETTINGS, **search: Any) -> RunConfig:
                 "repeat": {"least": 6, "most": 6, "seconds": 0.05},
             },
             "objectives": {"accuracy": "max", "kv_cache_bytes": "min"},
-            "search": {"trials": 9, "preset_seeds": 2, "presets": ["mha"], "finalists": 2} | search,
+            "search": {
+                "strategy": "evolution",
+                "trials": 9,
+                "preset_seeds": 2,
+                "presets": ["mha"],
+                "finalists": 2,
+            }
+            | search,
             "engine": {"name": "serial"},
         }
     )

@@ -10,13 +10,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from evaluator import CausalLM, EvaluationConfig, Evaluator, Task, TaskConfig, TrainingConfig
+from evaluator import (
+    CausalLM,
+    EvaluationConfig,
+    Evaluator,
+    Measurement,
+    Task,
+    TaskConfig,
+    TrainingConfig,
+)
 from evaluator.costs import COUNTED, columns
 from evaluator.optimizers import learning_rate
 from evaluator.scoring import score
@@ -394,3 +403,95 @@ def test_many_trials_leave_no_files_open() -> None:
 def test_a_trial_uses_the_threads_of_its_configuration() -> None:
     evaluator(threads=2).evaluate(a_design(), seed=0)
     assert torch.get_num_threads() == 2
+
+
+RUNGS = (0.25, 0.5, 1.0)
+TWELVE: dict[str, Any] = {"training": {"steps": 12, "log_every": 1, "dropout": 0.1}}
+
+
+def learned(found: Measurement) -> tuple[Any, ...]:
+    """What training gave, which a seed decides."""
+    scores = {k: v for k, v in found.metrics.items() if k.startswith(("accuracy", "recall"))}
+    weights = {name: weight.tolist() for name, weight in found.weights.items()}
+    return scores, found.curve, found.gradients, found.held_out, weights
+
+
+def timed(found: Measurement) -> dict[str, float]:
+    return {k: v for k, v in found.metrics.items() if k.startswith(("prefill_", "decode_"))}
+
+
+def test_a_trial_that_is_scored_on_its_way_ends_bit_for_bit_as_one_that_is_not(
+    tmp_path: Path,
+) -> None:
+    whole = evaluator(**TWELVE).evaluate(a_design(), seed=3)
+    *paused, last = evaluator(**TWELVE).stages(
+        a_design(), 3, checkpoint=tmp_path / "so-far.safetensors", rungs=RUNGS
+    )
+    assert [(m.state, m.reason) for m in paused] == [
+        ("paused", "stopped after 3 of 12 steps"),
+        ("paused", "stopped after 6 of 12 steps"),
+    ]
+    assert [len(m.curve) for m in (*paused, last)] == [3, 6, 12]
+    assert (last.state, last.reason) == ("complete", None)
+    assert learned(last) == learned(whole)
+    assert [timed(m) for m in paused] == [timed(last)] * 2  # measured once, before the first step
+    assert all("accuracy" in m.metrics and not m.weights for m in paused)
+
+
+def test_a_trial_that_paused_goes_on_from_its_checkpoint_in_another_process(
+    tmp_path: Path,
+) -> None:
+    """The costs come from the file as well: a second measurement would give other times."""
+    file = tmp_path / "so-far.safetensors"
+    whole = evaluator(**TWELVE).evaluate(a_design(), seed=3)
+    first = next(evaluator(**TWELVE).stages(a_design(), 3, checkpoint=file, rungs=RUNGS))
+    assert file.is_file()
+    made = evaluator(**TWELVE)
+    rest = list(made.stages(a_design(), 3, checkpoint=file, rungs=RUNGS[1:]))
+    assert [m.state for m in rest] == ["paused", "complete"]
+    assert learned(rest[-1]) == learned(whole)
+    assert timed(rest[-1]) == timed(first)
+    assert rest[-1].metrics["train_seconds"] > first.metrics["train_seconds"] > 0
+    assert rest[0].notes["training"] == "went on from step 3"
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn"])
+def test_a_trial_whose_checkpoint_is_lost_trains_to_the_same_end(
+    tmp_path: Path, damage: str
+) -> None:
+    file = tmp_path / "so-far.safetensors"
+    whole = evaluator(**TWELVE).evaluate(a_design(), seed=3)
+    next(evaluator(**TWELVE).stages(a_design(), 3, checkpoint=file, rungs=RUNGS))
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-100])
+    (last,) = evaluator(**TWELVE).stages(a_design(), 3, checkpoint=file, rungs=RUNGS[2:])
+    assert learned(last) == learned(whole)
+
+
+def test_a_training_of_fewer_steps_than_rungs_still_reports_at_each(tmp_path: Path) -> None:
+    made = evaluator(training={"steps": 1})
+    found = list(made.stages(a_design(), 0, checkpoint=tmp_path / "x.safetensors", rungs=RUNGS))
+    assert [m.state for m in found] == ["paused", "paused", "complete"]
+    assert learned(found[-1]) == learned(made.evaluate(a_design(), 0))
+
+
+def test_a_trial_that_diverges_after_a_rung_keeps_no_score_of_it(tmp_path: Path) -> None:
+    """What was right at a rung is not the accuracy of the end, which was not reached."""
+    made = evaluator(broken_task(torch.full((8, 10), -100)))
+    file = tmp_path / "so-far.safetensors"
+    paused, last = made.stages(a_design(), 0, checkpoint=file, rungs=(0.34, 1.0))
+    assert (paused.state, paused.reason) == ("paused", "stopped after 1 of 3 steps")
+    assert "accuracy" in paused.metrics
+    assert (last.state, len(last.curve)) == ("diverged", 2)
+    assert "accuracy" not in last.metrics
+    assert timed(last) == timed(paused)
+
+
+def test_a_limit_ends_a_trial_before_its_first_rung(tmp_path: Path) -> None:
+    made = evaluator(limits={"parameters": {"max": 10}})
+    file = tmp_path / "x.safetensors"
+    (found,) = made.stages(a_design(), 0, checkpoint=file, rungs=RUNGS)
+    assert found.state == "infeasible"
+    assert not file.exists()

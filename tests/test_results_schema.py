@@ -92,7 +92,7 @@ def test_a_state_must_be_known() -> None:
 
 
 def test_a_row_with_unknown_fields_is_refused_in_a_sentence() -> None:
-    with pytest.raises(RunError, match="not a row of schema version 4"):
+    with pytest.raises(RunError, match="not a row of schema version 5"):
         TrialRow.from_json(json.dumps({**BARE.to_plain(), "mood": "good"}))
     with pytest.raises(RunError, match="a row must be JSON"):
         TrialRow.from_json("{")

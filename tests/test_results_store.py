@@ -5,13 +5,14 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.dataset
 import pytest
 
 import results.store
-from results import Ask, RunError, RunWriter, TrialRow, read_run, write_result
+from results import Ask, RunError, RunWriter, TrialRow, load, read_run, write_result
 
 OBJECTIVES = {"accuracy": "max", "prefill_ratio": "min"}
 
@@ -47,7 +48,7 @@ def row(
     )
 
 
-def ask(writer: RunWriter, trial: int, *, attempt: int = 0, seed: int = 0) -> Ask:
+def ask(writer: RunWriter, trial: int, *, attempt: int = 0, seed: int = 0, rung: int = 0) -> Ask:
     return writer.ask(
         trial=trial,
         attempt=attempt,
@@ -55,6 +56,7 @@ def ask(writer: RunWriter, trial: int, *, attempt: int = 0, seed: int = 0) -> As
         key=f"key{trial}",
         design=f'{{"design": {trial}}}',
         origin="random",
+        rung=rung,
     )
 
 
@@ -207,19 +209,45 @@ def test_metrics_may_grow_from_one_segment_to_the_next(writer: RunWriter) -> Non
     assert frame["accuracy"].dtype == "float64"
 
 
-def test_the_frame_has_one_row_per_trial_seed_and_attempt_at_its_last_rung(
+def test_the_frame_has_where_each_trial_stands_and_all_its_rows_on_request(
     writer: RunWriter,
 ) -> None:
-    for rung in (0, 1):
-        writer.append(row(0, rung=rung))
+    writer.append(row(0, rung=0))
+    writer.append(row(1, rung=0))
     writer.append(row(0, seed=1))
-    writer.append(row(0, attempt=1))
-    frame = read_run(writer.path).frame()
-    assert frame[["seed", "attempt", "rung"]].to_numpy().tolist() == [
-        [0, 0, 1],
-        [1, 0, 0],
-        [0, 1, 0],
-    ]
+    writer.append(row(0, rung=1))
+    writer.append(row(0, rung=1, attempt=1))
+    names = ["trial", "seed", "rung", "attempt"]
+    stands, every = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1]], [[0, 0, 0, 0], [0, 0, 1, 0]]
+    run = read_run(writer.path)
+    assert run.frame()[names].to_numpy().tolist() == stands
+    assert load(writer.path)[names].to_numpy().tolist() == stands
+    found = load(writer.path, every_row=True)[names].to_numpy().tolist()
+    assert sorted(found) == sorted(stands + every)
+
+
+def test_an_ask_is_pending_until_a_row_ends_it(writer: RunWriter) -> None:
+    """A trial that passes a rung is still out; stopped at the next, it may be asked for again."""
+    first = ask(writer, 0)
+    writer.append(replace(row(0), state="passed"))
+    assert writer.pending == read_run(writer.path).pending == [first]
+    writer.fold()
+    assert writer.pending == read_run(writer.path).pending == [first]
+    writer.append(replace(row(0, rung=1), state="pruned"))
+    assert writer.pending == read_run(writer.path).pending == []
+    again = ask(writer, 0, rung=2)
+    with pytest.raises(ValueError, match="trial 0, attempt 0, seed 0, rung 2 was asked already"):
+        ask(writer, 0, rung=2)
+    assert writer.pending == [again]
+    last = writer.append(row(0, rung=2))
+    assert last is not None
+    assert (last.asked_at, writer.pending) == (again.ordinal, [])
+    before = writer.events
+    assert [event.rung for event in before] == [0, 0, 1, 2, 2]
+    writer.close()
+    with RunWriter.open(writer.path) as opened:
+        assert opened.events == before
+        assert opened.pending == []
 
 
 def test_segments_are_plain_parquet(writer: RunWriter) -> None:

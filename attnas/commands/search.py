@@ -32,7 +32,11 @@ def search_config(
     print(f"run {path}: {plan.describe()}", flush=True)
     if warning := plan.warning():
         print(f"warning: {warning}", file=sys.stderr, flush=True)
-    end(start(loaded, text, path, watching, address))
+    end(start(loaded, text, path, watching, address, _say))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def resume_run(run: str, address: str | None) -> None:

@@ -1,8 +1,10 @@
 """The Ray Tune engine: Tune starts trials and notices dead workers; everything else is ours.
 
-A Searcher around the search's `next_trial`, a class trainable with reused actors around the
-worker. Tune keeps nothing: a row is in the run's inbox before the worker reports it. All nodes must
-see the run's folder under the same path. This is the only file that imports Ray; call
+A Searcher around the search's `next_trial`, a scheduler around its `report`, and a class trainable
+with reused actors around the worker, of which each step goes to the next rung. A trial that goes on
+after it was stopped is another trial to Tune, which takes up none again. Tune keeps nothing: the
+row that ends a trial is in the run's inbox before the worker reports it. All nodes must see the
+run's folder under the same path. This is the only file that imports Ray; call
 `ray_environment.prepare` before importing it.
 """
 
@@ -12,19 +14,22 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from controller.candidates import settings_of
 from controller.config import RunConfig
 from controller.parents import start_of
-from controller.search import Search, SearchFailed, Trial
-from controller.worker import failed_row, measurements_folder, run_trial
+from controller.search import Search, SearchFailed
+from controller.trial import Trial
+from controller.worker import failed_row, measurements_folder, stages_of
 from evaluator import Evaluator, Task
 from results import TrialRow, write_result
 from search_space import Design
@@ -52,12 +57,18 @@ def run_ray(
             "config": config.to_plain(),
             "reference": reference.to_json(),
             "run": str(run.resolve()),
+            "rungs": search.rungs,
         },
         data=data,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": config.threads}),
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=_ReportAsScheduler(searcher),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
         run_config=tune.RunConfig(
             name="run", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(0)
         ),
@@ -71,7 +82,11 @@ def run_ray(
 
 
 class _SearchAsSearcher(Searcher):
-    """Tune's view of the search: suggest is next_trial, a completed trial is finish."""
+    """Tune's view of the search: suggest is next_trial, a completed trial is finish.
+
+    `report` is for the scheduler. A trial that it stopped completes as well, with the row that was
+    reported already.
+    """
 
     def __init__(self, search: Search, workers: int | None) -> None:
         super().__init__(metric="trial", mode="max")
@@ -95,12 +110,17 @@ class _SearchAsSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         trial = self._out.pop(trial_id)
-        row = (result or {}).get("row")
-        if isinstance(row, str) and not error:
-            self._guarded(lambda: self._search.finish(TrialRow.from_json(row)))
-            self._guarded(self._search.collect)  # removes the file; others may have left theirs
-        else:
+        text = (result or {}).get("row")
+        row = None if error or not isinstance(text, str) else TrialRow.from_json(text)
+        if row is None:
             self._guarded(lambda: self._search.lost(trial, "the worker died", trial_id))
+        elif row.state != "pruned":
+            self._guarded(lambda: self._search.finish(row))
+            self._guarded(self._search.collect)  # removes the file; others may have left theirs
+
+    def report(self, row: TrialRow) -> bool:
+        """Whether a trial that reached a rung goes on; not if that can't be stored."""
+        return bool(self._guarded(lambda: self._search.report(row)))
 
     def _guarded(self, act: Any) -> Any:
         """An error of the store or too many of trials ends the search after what runs."""
@@ -118,32 +138,58 @@ class _SearchAsSearcher(Searcher):
         """Nothing: the run's log is the state."""
 
 
+class _ReportAsScheduler(FIFOScheduler):
+    """Tune's view of rungs: a result that does not end its trial was reported at one."""
+
+    def __init__(self, searcher: _SearchAsSearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        goes_on = self._searcher.report(TrialRow.from_json(result["row"]))
+        return self.CONTINUE if goes_on else self.STOP
+
+
 class _TrialAsTrainable(tune.Trainable):
-    """One worker process; each step is one whole trial of whatever config it was given."""
+    """One worker process; each step is the way to the next rung of whatever trial it was given."""
 
     def setup(self, config: dict[str, Any], setup_json: Any = None, data: Any = None) -> None:
         self._run = Path(setup_json["run"])
         self._setup_json, self._data = setup_json, data
         self._evaluator: Evaluator | None = None
+        self._rows: Iterator[TrialRow] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.config = new_config
+        self.config, self._rows = new_config, None
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._rows is None:
+            self._rows = self._stages()
+        row = next(self._rows)
+        return {"trial": row.trial, "row": row.to_json(), "done": row.state != "pruned"}
+
+    def _stages(self) -> Iterator[TrialRow]:
+        """The rows of the trial; the one that ends it is in the inbox before Tune hears of it.
+
+        Others are not: a driver that starts anew has the worker's checkpoint, and decides itself.
+        """
         c = self.config
         design = Design.from_json(c["design"])
         settings = settings_of(c["settings"])
-        trial = Trial(c["trial"], c["attempt"], c["seed"], design, c["origin"], settings)
+        ids = (c["trial"], c["attempt"], c["seed"])
+        trial = Trial(*ids, design, c["origin"], settings, c["rung"])
         worker, started = f"{os.uname().nodename}:{os.getpid()}", time.time()
         try:
             evaluator = self._prepared()
         except Exception as error:  # not in setup: Tune would call it a dead worker
-            row = failed_row(trial, error, self._run, worker, started)
-        else:
-            row = run_trial(trial, evaluator, self._run, worker)
-            write_result(self._run, row)
-        return {"trial": trial.trial, "row": row.to_json(), "done": True}
+            yield failed_row(trial, error, self._run, worker, started)
+            return
+        rungs = self._setup_json["rungs"]
+        for row in stages_of(trial, evaluator, self._run, worker, rungs):
+            if row.state != "pruned":
+                write_result(self._run, row)
+            yield row
 
     def _prepared(self) -> Evaluator:
         """The evaluator, made once per worker."""

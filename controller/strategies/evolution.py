@@ -1,50 +1,57 @@
-"""Evolution: a steady-state multi-objective search whose moves respect layers.
+"""Regularized evolution with local search on the front, its moves respecting layers.
 
-Parents are chosen as in NSGA-II (Deb et al. 2002, doi:10.1109/4235.996017): by non-dominated
-rank, then by crowding distance. A child crosses segments of layers and moves one layer, a stretch
-of layers or one axis in all layers (Space.mutate), or one setting. First come structured designs,
-since on layered spaces repetition is where good designs are found.
+Founders are structured designs, since on layered spaces repetition is where good designs are found,
+and a share of all later proposals still is. The others are children: half by local search, one
+move from the part of the front that has most room around it (Paquete et al. 2004), half of a
+parent that wins a tournament among the youngest candidates, so that the old die whatever their
+luck was (Real et al. 2019, arXiv:1802.01548), crossed with another as often as not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import moocore
 import numpy as np
 import numpy.typing as npt
 
 from controller.candidates import Candidate
 from controller.strategies.interface import Proposal, SearchSpace
+from controller.strategies.nsga2 import best_first
 from controller.strategies.random_search import new_candidate
+from controller.strategies.scores import Scores
 from results import Objective, TrialRow
 from search_space import DesignError
 
-FOUNDERS = 8  # structured candidates before the first child; presets count as founders
-POPULATION = 32  # best candidates that may become parents
-CROSSING = 0.5  # share of children with two parents
+FOUNDERS = 16  # structured candidates before the first child; presets count as founders
+STRUCTURED = 0.25  # share of later proposals that are structured, not children
+LOCAL = 0.5  # share of children that are one move from the front
+YOUNGEST = 64  # candidates that may become parents
+TOURNAMENT = 8  # of these, drawn at random, the best one becomes a parent
+CROSSING = 0.5  # share of tournaments' children with two parents
 CHILD_TRIES = 64
 
-Points = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 
 class Evolution:
     """Ask is a function of the seed and of what was handed out and told."""
 
     def __init__(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
-        self._space, self._objectives, self._seed = space, objectives, seed
+        self._space, self._seed = space, seed
         self._seen: set[str] = set()
-        self._scores: dict[str, list[list[float]]] = {}  # by key, one list per told seed
-        self._candidates: dict[str, Candidate] = {}
+        self._scores = Scores(objectives)
 
     def ask(self) -> Proposal | None:
         rng = np.random.default_rng([self._seed, len(self._seen), 2])
-        parents = self._parents()
+        told = list(self._scores.candidates.values())
+        order = best_first(self._scores.points()) if told else []
         try:
             for _ in range(CHILD_TRIES):
-                founding = len(parents) < FOUNDERS
+                founding = len(told) < FOUNDERS or rng.random() < STRUCTURED
                 child = (
-                    self._space.sample_structured(rng) if founding else self._child(parents, rng)
+                    self._space.sample_structured(rng)
+                    if founding
+                    else self._child(told, order, rng)
                 )
                 if child.key not in self._seen:
                     return Proposal(child)
@@ -57,49 +64,23 @@ class Evolution:
         self._seen.add(candidate.key)
 
     def tell(self, row: TrialRow) -> None:
-        if row.state != "complete" or any(o.column not in row.metrics for o in self._objectives):
-            return
-        sign = {"min": 1.0, "max": -1.0}
-        scores = [sign[o.direction] * row.metrics[o.column] for o in self._objectives]
-        self._scores.setdefault(row.key, []).append(scores)
-        if row.key not in self._candidates:
-            self._candidates[row.key] = Candidate.of(row)
+        self._scores.take(row)
 
-    def _parents(self) -> list[Candidate]:
-        """The best candidates told, best first."""
-        keys = list(self._scores)
-        if not keys:
-            return []
-        points = np.array([np.mean(self._scores[key], axis=0) for key in keys])
-        return [self._candidates[keys[i]] for i in best_first(points)[:POPULATION]]
-
-    def _child(self, parents: list[Candidate], rng: np.random.Generator) -> Candidate:
-        """Parents by binary tournament: of two drawn at random, the one listed first."""
-        one, other = (parents[rng.integers(len(parents), size=2).min()] for _ in range(2))
-        child = self._space.cross(one, other, rng) if rng.random() < CROSSING else one
+    def _child(
+        self, told: list[Candidate], order: list[int], rng: np.random.Generator
+    ) -> Candidate:
+        """By local search or by tournament; `order` lists the told ones, best first."""
+        if rng.random() < LOCAL:
+            front = max(1, len(order) // 4)
+            return self._space.mutate(told[order[int(rng.integers(front))]], rng)
+        place = np.argsort(order)  # of each told one
+        youngest = range(max(0, len(told) - YOUNGEST), len(told))
+        one, other = (self._winner(youngest, place, rng) for _ in range(2))
+        crossed = rng.random() < CROSSING
+        child = self._space.cross(told[one], told[other], rng) if crossed else told[one]
         return self._space.mutate(child, rng)
 
-
-def best_first(points: Points) -> list[int]:
-    """Indices by non-dominated rank, within a rank by falling crowding distance (minimised)."""
-    ranks = moocore.pareto_rank(points)
-    crowding = np.empty(len(points))
-    for rank in np.unique(ranks):
-        members = np.flatnonzero(ranks == rank)
-        crowding[members] = crowding_distance(points[members])
-    return list(np.lexsort((-crowding, ranks)))
-
-
-def crowding_distance(points: Points) -> Points:
-    """Sides of the box that a point's neighbours span, scaled and added; infinite at extremes.
-
-    An objective in which all points agree says nothing and adds nothing.
-    """
-    distance = np.zeros(len(points))
-    for values in points.T:
-        order = np.argsort(values, kind="stable")
-        spread = values[order[-1]] - values[order[0]]
-        if spread > 0:
-            distance[order[[0, -1]]] = np.inf
-            distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / spread
-    return distance
+    @staticmethod
+    def _winner(youngest: range, place: Places, rng: np.random.Generator) -> int:
+        drawn = [youngest[int(i)] for i in rng.integers(len(youngest), size=TOURNAMENT)]
+        return min(drawn, key=lambda i: place[i])

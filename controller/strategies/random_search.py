@@ -6,15 +6,17 @@ arXiv:1902.07638).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from controller.candidates import Candidate
 from controller.strategies.interface import Proposal, SearchSpace
 from results import Objective, TrialRow
+from search_space import DesignError
 
 TRIES = 256  # draws before a space counts as exhausted
+MOVES = 64  # moves from a candidate before a draw from the whole space
 
 
 class RandomSearch:
@@ -36,7 +38,9 @@ class RandomSearch:
         pass
 
 
-def new_candidate(space: SearchSpace, rng: np.random.Generator, seen: set[str]) -> Candidate | None:
+def new_candidate(
+    space: SearchSpace, rng: np.random.Generator, seen: Collection[str]
+) -> Candidate | None:
     """A uniform draw that is not in `seen`; in a small space, any that is left."""
     for _ in range(TRIES):
         candidate = space.sample(rng)
@@ -47,3 +51,19 @@ def new_candidate(space: SearchSpace, rng: np.random.Generator, seen: set[str]) 
         left = [candidate for candidate in space.enumerate() if candidate.key not in seen]
         return left[rng.integers(len(left))] if left else None
     return None
+
+
+def new_near(
+    space: SearchSpace, start: Candidate | None, rng: np.random.Generator, seen: Collection[str]
+) -> Candidate | None:
+    """One that is not in `seen`: by moves from `start`, then by a draw from the whole space."""
+    near = start
+    try:
+        for _ in range(MOVES if near is not None else 0):
+            assert near is not None
+            near = space.mutate(near, rng)
+            if near.key not in seen:
+                return near
+    except DesignError:  # a space of one candidate has no other to move to
+        pass
+    return new_candidate(space, rng, seen)

@@ -1,0 +1,1 @@
+"""Adapters of other libraries for the comparison of strategies, one file each."""

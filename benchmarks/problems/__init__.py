@@ -1,0 +1,1 @@
+"""Search problems made by others, and some made to resemble them."""

@@ -1,0 +1,255 @@
+"""Model-based search: a surrogate for each objective, and the largest expected improvement.
+
+The expected gain in hypervolume over the front (Emmerich et al. 2006; Daulton et al. 2020,
+arXiv:2006.05078), by a fixed set of quasi-random draws, over a pool of structured candidates and
+moves of the front, then climbing from the best. Objectives that are known without training are
+taken as they are, whatever else is known helps to predict, and the chance that a trial gives a
+result at all has a surrogate of its own. Candidates still out count with what is expected of them.
+
+Hypervolume is measured in the box of the front's own extremes: quantiles of what was found would
+lock the search in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from scipy.stats import norm, qmc
+
+from controller.candidates import Candidate
+from controller.strategies.improvement import FreeRegion
+from controller.strategies.interface import Proposal, SearchSpace
+from controller.strategies.objective_model import ObjectiveModel, best_shape
+from controller.strategies.observations import Observations, Observed
+from controller.strategies.pool import Pool
+from controller.strategies.random_search import new_candidate
+from controller.strategies.surrogate import RELEVANCE, Numbers, Shape, Surrogate
+from controller.strategies.warps import Warp
+from results import Objective, TrialRow
+
+FIRST = 5  # candidates spread over the space before a model is asked
+DRAWS = 16
+MARGIN = 0.1  # of the front's extent, beyond its worst values
+CLIMBS, CLIMBERS, MOVES = 2, 8, 8  # rounds, candidates, moves of each
+UNLIKELY = 0.02  # least chance of a result, so that no mistake is for ever
+FAILURE_NOISE = -3.0  # log of noise over signal in what ends without a result
+
+
+class ModelBased:
+    """Ask is a function of the seed and of what was handed out and told."""
+
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective], seed: int) -> None:
+        self._space, self._objectives, self._seed = space, objectives, seed
+        self._observations = Observations(objectives)
+        self._out: dict[str, Candidate] = {}  # handed out, by key
+        self._ended: set[str] = set()
+        self._pool = Pool(space, seed)
+        self._features = Features(space, objectives)
+        self._shapes: dict[tuple[int, int], tuple[Warp, Shape]] = {}  # by rows and objective
+        sobol = qmc.Sobol(len(objectives), rng=np.random.default_rng(0)).random(DRAWS)
+        self._normal = norm.ppf(np.clip(sobol, 1e-3, 1 - 1e-3))  # (draws, objectives)
+
+    def ask(self) -> Proposal | None:
+        rng = np.random.default_rng([self._seed, len(self._out), 5])
+        observed = self._observations.observed()
+        if len(self._out) < FIRST or observed.complete.sum() < 2:
+            found = self._spread(rng)
+            part = "spread"
+        else:
+            found = self._best(observed, rng)
+            part = "model"
+        found = found or new_candidate(self._space, rng, self._out)
+        return None if found is None else Proposal(found, part)
+
+    def handed_out(self, candidate: Candidate, part: str = "") -> None:
+        self._out[candidate.key] = candidate
+
+    def tell(self, row: TrialRow) -> None:
+        self._observations.take(row)
+        if row.state not in ("lost", "passed"):
+            self._ended.add(row.key)
+
+    def _spread(self, rng: np.random.Generator) -> Candidate | None:
+        """The structured candidate farthest from all that went out."""
+        pool = self._pool.around((), 0, rng, self._out)
+        if not pool:
+            return None
+        if not self._out:
+            return pool[int(rng.integers(len(pool)))]
+        rows = self._features.of([*pool, *self._out.values()])
+        scale = self._features.even_scale
+        rows = rows * scale
+        new, old = rows[: len(pool)], rows[len(pool) :]
+        far = (new**2).sum(1)[:, None] + (old**2).sum(1) - 2 * new @ old.T
+        return pool[int(np.argmax(far.min(axis=1)))]
+
+    def _best(self, observed: Observed, rng: np.random.Generator) -> Candidate | None:
+        """The candidate with the largest expected gain."""
+        acquisition = self._acquisition(observed)
+        complete = observed.points[observed.complete]
+        on_front = np.flatnonzero(observed.complete)[moocore.is_nondominated(complete)]
+        front = [observed.candidates[i] for i in on_front]
+        pool = self._pool.around(front, len(self._out), rng, self._out)
+        if not pool:
+            return None
+        gains = acquisition(pool)
+        for _ in range(0 if self._pool.whole else CLIMBS):
+            best = [pool[i] for i in np.argsort(-gains, kind="stable")[:CLIMBERS]]
+            known = {one.key for one in pool} | self._out.keys()
+            more = self._pool.near(best, MOVES, rng, known.__contains__)
+            if more:
+                pool, gains = [*pool, *more], np.concatenate([gains, acquisition(more)])
+        return pool[int(np.argmax(gains))]
+
+    def _acquisition(self, observed: Observed) -> Acquisition:
+        pending = [one for key, one in self._out.items() if key not in self._ended]
+        found = [
+            self._shape(axis) if column is None else None
+            for axis, column in enumerate(self._features.exact)
+        ]
+        return Acquisition(
+            self._features, observed, pending, found, self._normal, self._chance_rows()
+        )
+
+    def _shape(self, axis: int) -> tuple[Warp, Shape]:
+        """Of an objective's surrogate; fitted anew when there is an eighth more to learn from.
+
+        From the rows up to then alone, so that it follows from the log and not from who asked.
+        """
+        count = len(self._observations.rows)
+        step = 1 << max(0, (count // 8).bit_length() - 1)
+        key = count - count % step, axis
+        if key not in self._shapes:
+            past = self._observations.observed(key[0])
+            rows = self._features.of(past.candidates)
+            values, extra = past.points[:, axis], past.extra[:, axis]
+            self._shapes[key] = best_shape(rows, values, self._features.groups, extra)
+        return self._shapes[key]
+
+    def _chance_rows(self) -> tuple[list[Candidate], list[Candidate]]:
+        bad = [c for key, c in self._observations.bad.items() if key not in self._observations.good]
+        return list(self._observations.good.values()), bad
+
+
+class Features:
+    """Candidates as rows of numbers: their encoding and the logarithm of what else is known."""
+
+    def __init__(self, space: SearchSpace, objectives: Sequence[Objective]) -> None:
+        self._space, self._objectives = space, objectives
+        self._rows: dict[str, Numbers] = {}
+        known = space.known(space.sample(np.random.default_rng(0)))
+        self._known = sorted(known)
+        self.exact = [o.column if o.column in known else None for o in objectives]
+        self.groups = [*space.groups, *(f"known {name}" for name in self._known)]
+        sizes = {group: self.groups.count(group) for group in dict.fromkeys(self.groups)}
+        self.even_scale = np.array([sizes[group] ** -0.5 for group in self.groups])
+        self._costs: dict[str, Numbers] = {}
+        self._low, self._span = self._range()
+
+    def _range(self) -> tuple[Numbers, Numbers]:
+        """Of the known metrics' logarithms, over candidates of a fixed draw."""
+        rng = np.random.default_rng(1)
+        drawn = [self._space.sample_structured(rng) for _ in range(64 if self._known else 0)]
+        logs = np.array([self._log_known(one) for one in drawn])
+        logs = logs.reshape(len(drawn), len(self._known))
+        if not len(logs):
+            return np.zeros(len(self._known)), np.ones(len(self._known))
+        span = np.ptp(logs, axis=0)
+        return logs.min(axis=0), np.where(span > 0, span, 1.0)
+
+    def of(self, candidates: Sequence[Candidate]) -> Numbers:
+        """(candidates, columns)"""
+        new = [one for one in candidates if one.key not in self._rows]
+        if new:
+            encoded = self._space.encode(new)
+            for one, row in zip(new, encoded, strict=True):
+                known = (self._log_known(one) - self._low) / self._span
+                self._rows[one.key] = np.concatenate([row, known])
+        return np.array([self._rows[one.key] for one in candidates])
+
+    def costs(self, candidates: Sequence[Candidate]) -> Numbers:
+        """The objectives that are known, smaller is better; the others nan."""
+        return np.array([self._cost(one) for one in candidates])
+
+    def _cost(self, candidate: Candidate) -> Numbers:
+        if candidate.key not in self._costs:
+            known = self._space.known(candidate)
+            self._costs[candidate.key] = np.array(
+                [
+                    float(o.signed(known[o.column])) if column else np.nan
+                    for o, column in zip(self._objectives, self.exact, strict=True)
+                ]
+            )
+        return self._costs[candidate.key]
+
+    def _log_known(self, candidate: Candidate) -> Numbers:
+        known = self._space.known(candidate) if self._known else {}
+        return np.array([np.log1p(max(0.0, known[name])) for name in self._known])
+
+
+class Acquisition:
+    """Expected gain in hypervolume, times the chance of a result at all."""
+
+    def __init__(
+        self,
+        features: Features,
+        observed: Observed,
+        pending: Sequence[Candidate],
+        found: Sequence[tuple[Warp, Shape] | None],
+        normal: Numbers,
+        ended: tuple[list[Candidate], list[Candidate]],
+    ) -> None:
+        self._features, self._normal = features, normal
+        rows = features.of(observed.candidates)
+        self._models = [
+            None
+            if best is None
+            else ObjectiveModel(
+                rows, observed.points[:, axis], features.groups, observed.extra[:, axis], best
+            )
+            for axis, best in enumerate(found)
+        ]
+        front = observed.front
+        if pending:
+            front = np.vstack([front, self._expected(pending)])
+        front = front[moocore.is_nondominated(front)]
+        low, high = front.min(axis=0), front.max(axis=0)
+        wide = np.where(high > low, high - low, np.ptp(observed.points, axis=0))
+        self._low, self._wide = low, np.where(wide > 0, wide, 1.0)
+        ref = (high - low) / self._wide + MARGIN
+        self._region = FreeRegion((front - low) / self._wide, ref)
+        self._chance = self._chance_of(*ended)
+
+    def __call__(self, candidates: Sequence[Candidate]) -> Numbers:
+        """(candidates,)"""
+        rows, count = self._features.of(candidates), len(self._normal)
+        points = np.empty((count, len(candidates), len(self._models)))
+        points[:] = self._features.costs(candidates)
+        for axis, model in enumerate(self._models):
+            if model is not None:
+                points[:, :, axis] = model.draws(rows, self._normal[:, axis])
+        scaled = (points - self._low) / self._wide
+        gains = self._region.gains(scaled.reshape(-1, len(self._models)))
+        return gains.reshape(count, -1).mean(axis=0) * self._chance_at(rows)
+
+    def _expected(self, pending: Sequence[Candidate]) -> Numbers:
+        points, rows = self._features.costs(pending), self._features.of(pending)
+        for axis, model in enumerate(self._models):
+            if model is not None:
+                points[:, axis] = model.mean(rows)
+        return points
+
+    def _chance_of(self, good: list[Candidate], bad: list[Candidate]) -> Surrogate | None:
+        if not bad or not good:
+            return None
+        groups = self._features.groups
+        shape = Shape(np.full(len(dict.fromkeys(groups)), RELEVANCE), FAILURE_NOISE, 0.0)
+        values = np.repeat([1.0, 0.0], [len(good), len(bad)])
+        return Surrogate(self._features.of([*good, *bad]), values, groups, shape)
+
+    def _chance_at(self, rows: Numbers) -> Numbers:
+        if self._chance is None:
+            return np.ones(len(rows))
+        return np.clip(self._chance.predict(rows)[0], UNLIKELY, 1.0)
