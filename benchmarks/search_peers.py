@@ -14,8 +14,8 @@ from peers.nni_tpe import NniTpe  # pyright: ignore[reportMissingImports]
 from peers.optuna_study import Optuna  # pyright: ignore[reportMissingImports]
 from peers.pymoo_nsga2 import PymooNsga2  # pyright: ignore[reportMissingImports]
 
-from controller.trial import Trial
 from controller.simulation import Problem
+from controller.trial import Trial
 from results import TrialRow
 
 FOUNDERS = 20  # structured points given to TPE first

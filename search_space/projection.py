@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 def nearest(space: Space, design: Design, rng: np.random.Generator) -> Design:
     """The design itself where the space has it, else one with the most equal axis values."""
     design = design.canonical()
-    if not space.contains(design):
+    if space.realising(design) and not space.violations(design):
         return design
+    if design not in space.projected:
+        space.projected[design] = _fitted(space, design)
+    if (fit := space.projected[design]) is not None:
+        return fit
+    drawn = [*_homogeneous(space, rng)] or [space.sample(rng) for _ in range(64)]
+    return min(drawn, key=lambda other: _design_distance(design, other))
+
+
+def _fitted(space: Space, design: Design) -> Design | None:
+    """The frame's layers nearest to the design's own, in the frame where that is nearest."""
     frames = sorted(space.frames.possible, key=lambda frame: _size_distance(design, frame))
     fits: list[tuple[float, int, Frame, Choice]] = []
     for order, frame in enumerate(frames[:MAX_FRAMES]):
@@ -31,11 +41,7 @@ def nearest(space: Space, design: Design, rng: np.random.Generator) -> Design:
             score = _size_distance(design, frame) * len(design.layers) + found[0] / depth
             fits.append((score, order, frame, found[1]))
     near = [space.build(frame, choice) for *_, frame, choice in sorted(fits, key=lambda f: f[:2])]
-    legal = next((fit for fit in near if not space.violations(fit)), None)
-    if legal is not None:
-        return legal
-    drawn = [*_homogeneous(space, rng)] or [space.sample(rng) for _ in range(64)]
-    return min(drawn, key=lambda other: _design_distance(design, other))
+    return next((fit for fit in near if not space.violations(fit)), None)
 
 
 def _homogeneous(space: Space, rng: np.random.Generator) -> Iterator[Design]:

@@ -42,6 +42,7 @@ class Space:
         contexts = [int(context) for context in self.size_axes[1].values]
         self.stacks = [Stack(axes, contexts, config.deploy) for axes in stack_axes(config)]
         self.frames = Frames({axis.name: axis for axis in self.size_axes}, self.stacks)
+        self.projected: dict[Design, Design | None] = {}  # of `nearest`, for designs from outside
         self.fitters = {stack.name: Fitter(stack) for stack in self.stacks}
         self.constraints = [
             *(Constraint.from_config(c) for c in config.constraints),

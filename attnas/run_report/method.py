@@ -56,7 +56,7 @@ def _trained(config: RunConfig, frame: pd.DataFrame) -> list[str]:
         )
     if keys_from(frame, PRESET):
         lines.append(f"Presets were trained under {_seeds(search.preset_seeds)}.")
-    if search.warm_start:
+    if search.warm_start and keys_from(frame, STRATEGY, RANDOM):
         lines.append(
             f"The search began from what {', '.join(search.warm_start)} found, so what it proposed "
             f"shows more than its own trials taught it."

@@ -23,7 +23,7 @@ from results import Objective, TrialRow
 
 ALONE = 24  # proposals before the hedge is asked: the model needs them more
 LATELY = 12  # proposals of each part that it is judged by
-LEAST = 0.1  # share of the proposals that either part keeps
+LEAST = 0.05  # share of the proposals that either part keeps
 MARGIN = 0.1  # of the front's extent, beyond its worst values
 MOST_ROWS = 2_500  # told; beyond, a model would think for longer than it saves
 
