@@ -119,7 +119,7 @@ def rows_of(name: str, document: Document, repeats: int) -> list[Row]:
         ("a key", lambda k: [d.key for d in designs[k]], share),
         ("to JSON and back", lambda k: [Design.from_json(d.to_json()) for d in designs[k]], share),
         ("encoding a design", lambda k: space.encoding.encode(designs[k]), share),
-        ("nearest of a preset", lambda k: [space.nearest(d, rng) for d in presets[k]], 1 / PRESETS),
+        ("nearest of a preset", lambda k: [space.nearest(d) for d in presets[k]], 1 / PRESETS),
     ]  # fmt: skip
     return [
         Row(name, what, factor * median_seconds(work, repeats), BARS.get(what))

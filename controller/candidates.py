@@ -208,7 +208,7 @@ class CandidateSpace:
         if near and rng.random() < NEAR:
             others = near
         new = dict(settings) | {name: pick(others, rng)}
-        return Candidate(self.space.nearest(design, rng), tuple(new.items()))
+        return Candidate(self.space.nearest(design), tuple(new.items()))
 
 
 def _neighbours(values: tuple[Value, ...], value: Value) -> tuple[Value, ...]:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from controller.candidates import Candidate
 from search_space import Design, DesignError, Space
 from search_space.axis_config import Value
@@ -20,7 +18,7 @@ def nearby(space: Space, own: Mapping[str, Value], candidate: Candidate) -> Cand
     The space's own measure of nearness counts values that differ, so that for it a sliding window
     of another width is as far as none at all. Numbers are taken to the nearest ones first.
     """
-    design = space.nearest(_with_near_numbers(space, candidate.design), np.random.default_rng(0))
+    design = space.nearest(_with_near_numbers(space, candidate.design))
     given = dict(candidate.settings)
     settings = (
         (name, nearest_value(values, given.get(name, own[name])))

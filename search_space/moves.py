@@ -72,7 +72,7 @@ def _part_steps(space: Space, part: Part, layers: Layers) -> Iterator[Layers | N
 
 def mutate(space: Space, design: Design, rng: np.random.Generator) -> Design:
     """A different legal design near this one."""
-    start = space.nearest(design, rng)
+    start = space.nearest(design)
     choice = space.choice_of(start)
     assert choice is not None
     kinds, weights = list(MOVES), list(MOVES.values())
@@ -218,7 +218,7 @@ def fitted(
 
 def cross(space: Space, a: Design, b: Design, rng: np.random.Generator) -> Design:
     """One parent's frame with layers from both: one segment exchanged, or each layer drawn."""
-    parents = [space.nearest(a, rng), space.nearest(b, rng)]
+    parents = [space.nearest(a), space.nearest(b)]
     for _ in range(TRIES):
         first, second = parents if rng.random() < 0.5 else parents[::-1]
         frame = pick(space.realising(first), rng)

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from search_space.space import Space
 
 
-def nearest(space: Space, design: Design, rng: np.random.Generator) -> Design:
+def nearest(space: Space, design: Design) -> Design:
     """The design itself where the space has it, else one with the most equal axis values."""
     design = design.canonical()
     if space.realising(design) and not space.violations(design):
         return design
-    if design not in space.projected:
-        space.projected[design] = _fitted(space, design)
-    if (fit := space.projected[design]) is not None:
-        return fit
+    if design not in space.projected:  # searches ask for the same few over and over
+        space.projected[design] = _fitted(space, design) or _drawn(space, design)
+    return space.projected[design]
+
+
+def _drawn(space: Space, design: Design) -> Design:
+    """The nearest of some that are drawn, the same ones each time."""
+    rng = np.random.default_rng(0)
     drawn = [*_homogeneous(space, rng)] or [space.sample(rng) for _ in range(64)]
     return min(drawn, key=lambda other: _design_distance(design, other))
 

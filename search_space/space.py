@@ -42,7 +42,7 @@ class Space:
         contexts = [int(context) for context in self.size_axes[1].values]
         self.stacks = [Stack(axes, contexts, config.deploy) for axes in stack_axes(config)]
         self.frames = Frames({axis.name: axis for axis in self.size_axes}, self.stacks)
-        self.projected: dict[Design, Design | None] = {}  # of `nearest`, for designs from outside
+        self.projected: dict[Design, Design] = {}  # of `nearest`, for designs from outside
         self.fitters = {stack.name: Fitter(stack) for stack in self.stacks}
         self.constraints = [
             *(Constraint.from_config(c) for c in config.constraints),
@@ -93,9 +93,9 @@ class Space:
         """A legal design made of parts of two."""
         return moves.cross(self, a, b, rng)
 
-    def nearest(self, design: Design, rng: np.random.Generator) -> Design:
+    def nearest(self, design: Design) -> Design:
         """The design itself where the space has it, else a near one that it has."""
-        return projection.nearest(self, design, rng)
+        return projection.nearest(self, design)
 
     def presets(self) -> dict[str, Design]:
         """The hand-designed baselines at the space's largest sizes; they may lie outside it."""

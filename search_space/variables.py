@@ -88,7 +88,7 @@ class Variables:
                 best = (away, found[0], space.build(frame, found[1]))
         if best is None:
             raise DesignError("no design of the space is near these values")
-        return space.nearest(best[2], np.random.default_rng(0))
+        return space.nearest(best[2])
 
     def values_of(self, design: Design) -> dict[str, Value]:
         """A value for every variable, of a design of the space; what it lacks has the first."""

@@ -54,12 +54,12 @@ class ModelBased:
     def ask(self) -> Proposal | None:
         rng = np.random.default_rng([self._seed, len(self._out), 5])
         observed = self._observations.observed()
-        if len(self._out) < FIRST or observed.complete.sum() < 2:
-            found = self._spread(rng)
-            part = "spread"
+        if not self._features.groups:  # a space of one candidate
+            found, part = None, ""
+        elif len(self._out) < FIRST or observed.complete.sum() < 2:
+            found, part = self._spread(rng), "spread"
         else:
-            found = self._best(observed, rng)
-            part = "model"
+            found, part = self._best(observed, rng), "model"
         found = found or new_candidate(self._space, rng, self._out)
         return None if found is None else Proposal(found, part)
 
