@@ -6,8 +6,9 @@ moves of the front, then climbing from the best. Objectives that are known witho
 taken as they are, whatever else is known helps to predict, and the chance that a trial gives a
 result at all has a surrogate of its own. Candidates still out count with what is expected of them.
 
-Hypervolume is measured in the box of the front's own extremes: quantiles of what was found would
-lock the search in.
+Hypervolume is measured in a box that holds the front and whatever of the pool is expected to be on
+it: the front's own extremes alone would keep the search within them, as would quantiles of what
+was found.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from results import Objective, TrialRow
 
 FIRST = 5  # candidates spread over the space before a model is asked
 DRAWS = 16
-MARGIN = 0.1  # of the front's extent, beyond its worst values
+MARGIN = 0.1  # of the box's extent, beyond its worst values
+FAR = 0.5  # of the told extent, beyond which no expectation stretches the box
 CLIMBS, CLIMBERS, MOVES = 2, 8, 8  # rounds, candidates, moves of each
 UNLIKELY = 0.02  # least chance of a result, so that no mistake is for ever
 FAILURE_NOISE = -3.0  # log of noise over signal in what ends without a result
@@ -87,13 +89,13 @@ class ModelBased:
 
     def _best(self, observed: Observed, rng: np.random.Generator) -> Candidate | None:
         """The candidate with the largest expected gain."""
-        acquisition = self._acquisition(observed)
         complete = observed.points[observed.complete]
         on_front = np.flatnonzero(observed.complete)[moocore.is_nondominated(complete)]
         front = [observed.candidates[i] for i in on_front]
         pool = self._pool.around(front, len(self._out), rng, self._out)
         if not pool:
             return None
+        acquisition = self._acquisition(observed, pool)
         gains = acquisition(pool)
         for _ in range(0 if self._pool.whole else CLIMBS):
             best = [pool[i] for i in np.argsort(-gains, kind="stable")[:CLIMBERS]]
@@ -103,15 +105,15 @@ class ModelBased:
                 pool, gains = [*pool, *more], np.concatenate([gains, acquisition(more)])
         return pool[int(np.argmax(gains))]
 
-    def _acquisition(self, observed: Observed) -> Acquisition:
+    def _acquisition(self, observed: Observed, pool: Sequence[Candidate]) -> Acquisition:
         pending = [one for key, one in self._out.items() if key not in self._ended]
         found = [
             self._shape(axis) if column is None else None
             for axis, column in enumerate(self._features.exact)
         ]
-        return Acquisition(
-            self._features, observed, pending, found, self._normal, self._chance_rows()
-        )
+        models = Models(self._features, observed, found)
+        chance = chance_of_a_result(self._features, *self._chance_rows())
+        return Acquisition(models, chance, observed, pending, pool, self._normal)
 
     def _shape(self, axis: int) -> tuple[Warp, Shape]:
         """Of an objective's surrogate; fitted anew when there is an eighth more to learn from.
@@ -189,67 +191,101 @@ class Features:
         return np.array([np.log1p(max(0.0, known[name])) for name in self._known])
 
 
-class Acquisition:
-    """Expected gain in hypervolume, times the chance of a result at all."""
+class Models:
+    """What every objective will be: exact where it is known, by a surrogate where it is not."""
 
     def __init__(
         self,
         features: Features,
         observed: Observed,
-        pending: Sequence[Candidate],
         found: Sequence[tuple[Warp, Shape] | None],
-        normal: Numbers,
-        ended: tuple[list[Candidate], list[Candidate]],
     ) -> None:
-        self._features, self._normal = features, normal
-        rows = features.of(observed.candidates)
-        self._models = [
+        self.features = features
+        rows, points, extra = features.of(observed.candidates), observed.points, observed.extra
+        self._of: list[ObjectiveModel | None] = [
             None
             if best is None
-            else ObjectiveModel(
-                rows, observed.points[:, axis], features.groups, observed.extra[:, axis], best
-            )
+            else ObjectiveModel(rows, points[:, axis], features.groups, extra[:, axis], best)
             for axis, best in enumerate(found)
         ]
-        front = observed.front
-        if pending:
-            front = np.vstack([front, self._expected(pending)])
-        front = front[moocore.is_nondominated(front)]
-        low, high = front.min(axis=0), front.max(axis=0)
-        wide = np.where(high > low, high - low, np.ptp(observed.points, axis=0))
-        self._low, self._wide = low, np.where(wide > 0, wide, 1.0)
-        ref = (high - low) / self._wide + MARGIN
-        self._region = FreeRegion((front - low) / self._wide, ref)
-        self._chance = self._chance_of(*ended)
 
-    def __call__(self, candidates: Sequence[Candidate]) -> Numbers:
-        """(candidates,)"""
-        rows, count = self._features.of(candidates), len(self._normal)
-        points = np.empty((count, len(candidates), len(self._models)))
-        points[:] = self._features.costs(candidates)
-        for axis, model in enumerate(self._models):
-            if model is not None:
-                points[:, :, axis] = model.draws(rows, self._normal[:, axis])
-        scaled = (points - self._low) / self._wide
-        gains = self._region.gains(scaled.reshape(-1, len(self._models)))
-        return gains.reshape(count, -1).mean(axis=0) * self._chance_at(rows)
-
-    def _expected(self, pending: Sequence[Candidate]) -> Numbers:
-        points, rows = self._features.costs(pending), self._features.of(pending)
-        for axis, model in enumerate(self._models):
+    def expected(self, candidates: Sequence[Candidate]) -> Numbers:
+        """(candidates, objectives)"""
+        points, rows = self.features.costs(candidates), self.features.of(candidates)
+        for axis, model in enumerate(self._of):
             if model is not None:
                 points[:, axis] = model.mean(rows)
         return points
 
-    def _chance_of(self, good: list[Candidate], bad: list[Candidate]) -> Surrogate | None:
-        if not bad or not good:
-            return None
-        groups = self._features.groups
-        shape = Shape(np.full(len(dict.fromkeys(groups)), RELEVANCE), FAILURE_NOISE, 0.0)
-        values = np.repeat([1.0, 0.0], [len(good), len(bad)])
-        return Surrogate(self._features.of([*good, *bad]), values, groups, shape)
+    def draws(self, candidates: Sequence[Candidate], normal: Numbers) -> Numbers:
+        """What is likely at standard normal numbers (draws, objectives).
 
-    def _chance_at(self, rows: Numbers) -> Numbers:
+        (draws, candidates, objectives)
+        """
+        rows = self.features.of(candidates)
+        points = np.empty((len(normal), len(candidates), len(self._of)))
+        points[:] = self.features.costs(candidates)
+        for axis, model in enumerate(self._of):
+            if model is not None:
+                points[:, :, axis] = model.draws(rows, normal[:, axis])
+        return points
+
+
+def chance_of_a_result(
+    features: Features, good: Sequence[Candidate], bad: Sequence[Candidate]
+) -> Surrogate | None:
+    """A surrogate of 1 for those that gave a result and 0 for the others; None if all agree."""
+    if not bad or not good:
+        return None
+    shape = Shape(np.full(len(set(features.groups)), RELEVANCE), FAILURE_NOISE, 0.0)
+    values = np.repeat([1.0, 0.0], [len(good), len(bad)])
+    return Surrogate(features.of([*good, *bad]), values, features.groups, shape)
+
+
+class Acquisition:
+    """Expected gain in hypervolume, times the chance of a result at all."""
+
+    def __init__(
+        self,
+        models: Models,
+        chance: Surrogate | None,
+        observed: Observed,
+        pending: Sequence[Candidate],
+        pool: Sequence[Candidate],
+        normal: Numbers,
+    ) -> None:
+        self._models, self._chance, self._normal = models, chance, normal
+        front = observed.front
+        if pending:
+            front = np.vstack([front, models.expected(pending)])
+        front = front[moocore.is_nondominated(front)]
+        low, high = _box(front, models.expected(pool), observed.points)
+        self._low, self._wide = low, np.where(high > low, high - low, 1.0)
+        ref = (high - low) / self._wide + MARGIN
+        self._region = FreeRegion((front - low) / self._wide, ref)
+
+    def __call__(self, candidates: Sequence[Candidate]) -> Numbers:
+        """(candidates,)"""
+        points = self._models.draws(candidates, self._normal)
+        scaled = (points - self._low) / self._wide
+        gains = self._region.gains(scaled.reshape(-1, points.shape[2]))
+        return gains.reshape(len(points), -1).mean(axis=0) * self._chances(candidates)
+
+    def _chances(self, candidates: Sequence[Candidate]) -> Numbers:
         if self._chance is None:
-            return np.ones(len(rows))
+            return np.ones(len(candidates))
+        rows = self._models.features.of(candidates)
         return np.clip(self._chance.predict(rows)[0], UNLIKELY, 1.0)
+
+
+def _box(front: Numbers, expected: Numbers, told: Numbers) -> tuple[Numbers, Numbers]:
+    """The best and the worst of the front and of what is expected on it, objective by objective.
+
+    What is expected counts up to half the told extent beyond what was told: a model may be wrong far
+    from everything.
+    """
+    slack = FAR * np.ptp(told, axis=0)
+    near = np.clip(expected, told.min(axis=0) - slack, told.max(axis=0) + slack)
+    both = np.vstack([front, near])
+    best = both[moocore.is_nondominated(both)]
+    return best.min(axis=0), best.max(axis=0)
