@@ -281,8 +281,8 @@ class Acquisition:
 def _box(front: Numbers, expected: Numbers, told: Numbers) -> tuple[Numbers, Numbers]:
     """The best and the worst of the front and of what is expected on it, objective by objective.
 
-    What is expected counts up to half the told extent beyond what was told: a model may be wrong far
-    from everything.
+    What is expected counts up to half the told extent beyond what was told: far from everything a
+    model may be wrong.
     """
     slack = FAR * np.ptp(told, axis=0)
     near = np.clip(expected, told.min(axis=0) - slack, told.max(axis=0) + slack)
