@@ -47,7 +47,7 @@ def write_page(records: Sequence[Record]) -> None:
 
 
 def lines_of(records: Sequence[Record]) -> list[str]:
-    """Markdown: for each problem regret by trainings, then by simulated time."""
+    """Markdown: for each problem regret by trainings, of several workers also by simulated time."""
     by_problem: defaultdict[tuple[str, int, bool], list[Record]] = defaultdict(list)
     for record in records:
         task = record["task"]
@@ -59,8 +59,9 @@ def lines_of(records: Sequence[Record]) -> list[str]:
         lines += ["", f"**{problem}** ({many}{hidden}): mean regret after so many trainings", ""]
         counts = [c for c in COUNTS if c <= own[0]["task"]["evaluations"]]
         lines += table(own, {f"@{count}": ("spent", count) for count in counts})
-        lines += ["", "The same by time, in the time that so many random trainings take", ""]
-        lines += table(own, {f"@{count}": ("seconds", count) for count in counts})
+        if workers > 1:  # one worker's time is its trainings
+            lines += ["", "The same by time, in the time that so many random trainings take", ""]
+            lines += table(own, {f"@{count}": ("seconds", count) for count in counts})
     lines += summary(by_problem)
     lines += ["", "± is half a 95% interval over seeds; `=` is within noise of the best, *."]
     return lines
