@@ -21,7 +21,7 @@ from attnas.arguments import (
     TrialNumber,
     Where,
 )
-from attnas.failures import explain, say
+from attnas.failures import UsageError, explain, say
 
 INTERRUPTED = 130  # what a shell gives for SIGINT
 
@@ -71,6 +71,11 @@ def search(
     """Search; safe to stop with Ctrl-C. Example: attnas search configs/quickstart.yaml"""
     sets = [*(overrides or []), *([f"engine.name={engine}"] if engine else [])]
     if dry_run:
+        if address is not None:
+            raise UsageError(
+                "--dry-run tries a trial's parts on this machine, not on a cluster; leave out "
+                "--address or --dry-run"
+            )
         from attnas.commands.dry_run import say_what_would_happen
 
         say_what_would_happen(config, sets, name)

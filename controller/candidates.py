@@ -25,7 +25,9 @@ from search_space.moves import pick
 Settings = tuple[tuple[str, Value], ...]  # by name, sorted
 
 SETTING_MOVES = 0.5  # share of mutations that change a setting and leave the design
-ALLOWED_TRIES = 200  # draws before one that is not allowed is let through
+DRAWS, MOVES = 100, 20  # tries before one that is not allowed is let through
+JUDGED = 300  # draws that show whether trying is of use
+RARE = 0.02  # share of uniform draws that are allowed, below which structured ones are taken
 NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
 
 
@@ -76,16 +78,22 @@ class CandidateSpace:
         allowed: Callable[[Mapping[str, float]], bool] | None = None,
     ) -> None:
         self.space, self._known, self._allowed = space, known, allowed
+        self._counted: dict[Design, Mapping[str, float]] = {}
         self.axes: Mapping[str, tuple[Value, ...]] = dict(sorted(space.settings.items()))
         self._varying = [name for name, values in self.axes.items() if len(values) > 1]
 
     def sample(self, rng: np.random.Generator) -> Candidate:
-        """Drawn uniformly over the distinct legal ones."""
-        return self._with_drawn(self._tried(lambda: self.space.sample(rng)), rng)
+        """Drawn uniformly over the distinct legal ones.
+
+        Where hardly any of them is allowed, a move from a structured one that is.
+        """
+        if not self._is_rare:
+            return self._with_drawn(self._tried(lambda: self.space.sample(rng), DRAWS), rng)
+        return self.mutate(self.sample_structured(rng), rng)
 
     def sample_structured(self, rng: np.random.Generator) -> Candidate:
         """A design with repeated layers, under settings drawn uniformly."""
-        return self._with_drawn(self._tried(lambda: self.space.sample_structured(rng)), rng)
+        return self._with_drawn(self._tried(lambda: self.space.sample_structured(rng), DRAWS), rng)
 
     def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
         """Another one near this one: the design moved, or one setting changed."""
@@ -93,7 +101,7 @@ class CandidateSpace:
         if self._varying and rng.random() < SETTING_MOVES:
             return self._with_moved_setting(candidate.design, settings, rng)
         try:
-            moved = self._tried(lambda: self.space.mutate(candidate.design, rng))
+            moved = self._tried(lambda: self.space.mutate(candidate.design, rng), MOVES)
             return Candidate(moved, settings)
         except DesignError:  # a space of one design has no other to move to
             if not self._varying:
@@ -102,7 +110,7 @@ class CandidateSpace:
 
     def cross(self, a: Candidate, b: Candidate, rng: np.random.Generator) -> Candidate:
         """A design made of parts of two, each setting from either."""
-        design = self._tried(lambda: self.space.cross(a.design, b.design, rng))
+        design = self._tried(lambda: self.space.cross(a.design, b.design, rng), MOVES)
         both = (self._completed(a.settings, rng), self._completed(b.settings, rng))
         drawn = tuple(pair[int(rng.integers(2))] for pair in zip(*both, strict=True))
         return Candidate(design, drawn)
@@ -154,7 +162,7 @@ class CandidateSpace:
 
     def known(self, candidate: Candidate) -> Mapping[str, float]:
         """What counting says of the design; no setting is part of it."""
-        return {} if self._known is None else self._known(candidate.design)
+        return self._costs(candidate.design)
 
     @property
     def choices(self) -> Mapping[str, tuple[Value, ...]]:
@@ -172,19 +180,43 @@ class CandidateSpace:
         settings = dict(candidate.settings)
         return values | {n: settings.get(n, self.axes[n][0]) for n in self._varying}
 
-    def _may_be(self, design: Design) -> bool:
+    def allowed(self, candidate: Candidate) -> bool:
         """Whether nothing known forbids it."""
-        if self._allowed is None or self._known is None:
-            return True
-        return self._allowed(self._known(design))
+        return self._may_be(candidate.design)
 
-    def _tried(self, draw: Callable[[], Design]) -> Design:
+    def _may_be(self, design: Design) -> bool:
+        return self._allowed is None or self._allowed(self._costs(design))
+
+    def _costs(self, design: Design) -> Mapping[str, float]:
+        """What is known of a design, counted once."""
+        if design not in self._counted:
+            self._counted[design] = {} if self._known is None else self._known(design)
+        return self._counted[design]
+
+    def _tried(self, draw: Callable[[], Design], tries: int) -> Design:
         """The first draw that may be, or the last one."""
-        for _ in range(ALLOWED_TRIES - 1):
+        for _ in range(tries - 1 if self._allowed and not self._is_hopeless else 0):
             design = draw()
             if self._may_be(design):
                 return design
         return draw()
+
+    @cached_property
+    def _is_rare(self) -> bool:
+        """Whether uniform draws are hardly ever allowed; by draws of their own."""
+        if self._allowed is None or self._is_hopeless:
+            return False
+        rng = np.random.default_rng(0)
+        allowed = sum(self._may_be(self.space.sample(rng)) for _ in range(JUDGED))
+        return allowed < RARE * JUDGED
+
+    @cached_property
+    def _is_hopeless(self) -> bool:
+        """Whether not even a structured draw is ever allowed."""
+        if self._allowed is None:
+            return False
+        rng = np.random.default_rng(1)
+        return not any(self._may_be(self.space.sample_structured(rng)) for _ in range(JUDGED))
 
     def _with_drawn(self, design: Design, rng: np.random.Generator) -> Candidate:
         return Candidate(design, self._completed((), rng))

@@ -62,6 +62,13 @@ def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
                 f"{config.training.folds} with rungs; leave `search.rungs` or `training.folds` out"
             )
             yield ("search", "rungs"), message
+    if config.search.rungs is not None and config.search.seeds > 1:
+        message = (
+            "with rungs each seed of a proposal would be stopped by itself and its mean be that "
+            f"of the lucky ones, but got seeds={config.search.seeds}; leave `search.seeds` or "
+            "`search.rungs` out"
+        )
+        yield ("search", "seeds"), message
     if kind == "encoder" and "decode" in config.measuring.model_fields_set:
         yield ("measuring", "decode"), "an encoder generates nothing; leave `decode` out"
 

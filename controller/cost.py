@@ -15,7 +15,7 @@ import torch
 
 from controller.config import RunConfig
 from controller.plan import Plan, planned
-from controller.run import read_task
+from controller.run import check_workers, read_task
 from controller.rung_forecast import Reach, expected_reach
 from controller.timings import (
     Layout,
@@ -280,6 +280,7 @@ class Forecast:
 
 def forecast(config: RunConfig, space: Space) -> Forecast:
     """Try the parts of a search here and reckon; nothing is written."""
+    check_workers(config, None)
     task = Task.of(config.task, read_task(config))
     said = warm_start(config, task.fingerprint).said
     timings = timed_here(config, space, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from results import Run, RunError, TrialRow, find_run, read_run
 from results.schema import table_to_rows
@@ -14,6 +15,8 @@ def earlier_run(name: str, kind: ModelKind) -> tuple[Run, list[TrialRow]]:
 
     RunError, one sentence, where nothing can be taken from it.
     """
+    if not Path(name).name:
+        raise RunError(f"give the folder of a run, or its name under runs/, but got {name!r}")
     run = read_run(find_run(name))
     own = (run.config.get("space") or {}).get("kind", "decoder")
     if own != kind:

@@ -169,4 +169,4 @@ class Halving:
 
 def may_stop(origin: str) -> bool:
     """Presets, given designs and finalists show what a rung is worth, and are never stopped."""
-    return origin == "random" or origin.startswith("strategy:")
+    return origin.startswith(("random", "strategy:", "warm:"))

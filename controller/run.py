@@ -88,7 +88,7 @@ def start(
 
     What becomes of each earlier run that it starts from goes to `say`.
     """
-    _check_workers(config, address)
+    check_workers(config, address)
     data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
     task = Task.of(config.task, data)
@@ -127,7 +127,7 @@ def resume(path: Path, watch: Watch, address: str | None) -> Session:
             f"the configuration in {path} does not suit this attnas; resume it with the version "
             f"that wrote it ({run.provenance.get('versions', {}).get('attnas', 'unknown')})"
         ) from error
-    _check_workers(config, address)
+    check_workers(config, address)
     data = read_task(config)
     fingerprint = Task.of(config.task, data).fingerprint
     if run.provenance.get("data", fingerprint) != fingerprint:
@@ -209,7 +209,7 @@ def _drive_ray(
         ray_tune.stop_ray()
 
 
-def _check_workers(config: RunConfig, address: str | None) -> None:
+def check_workers(config: RunConfig, address: str | None) -> None:
     """Refuse what would make every latency a measurement of the queue for the cores."""
     if config.engine.name == "serial" and address is not None:
         raise RunError(f"the serial engine runs here; leave out --engine serial or {address}")

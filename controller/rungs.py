@@ -14,7 +14,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Points = npt.NDArray[np.float64]
 
@@ -40,6 +40,16 @@ class RungsConfig(BaseModel):
         ge=4,
         description="finished trials that must show a rung's worth before it stops any",
     )
+
+    @model_validator(mode="after")
+    def _has_a_rung(self) -> RungsConfig:
+        if len(self.shares) < 2:
+            raise ValueError(
+                f"with `factor` {self.factor}, `first` must be at most {1 / self.factor:.2g} to "
+                f"leave a rung before the end, but got {self.first:g}; lower it, or write "
+                "`rungs: none`"
+            )
+        return self
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -42,6 +42,7 @@ OTHERWISE = (
     Objective("parameters", "min"),
     Objective("prefill_flops", "min"),
 )
+UNTAUGHT = {"random", "structured", "grid"}  # strategies that learn nothing from what is told
 FORGETTABLE = {"checkpoint_every", "log_every"}  # of training: they decide nothing that is learned
 
 
@@ -102,9 +103,12 @@ def warm_start(config: RunConfig, fingerprint: str) -> WarmStart:
             continue
         fit = [row for row in complete if broken_limit(config.limits, row.metrics) is None]
         rows += _told(fit, config, run, -len(rows) - 1)
+        known_to = f"{config.search.strategy} is told them before it proposes"
+        if config.search.strategy in UNTAUGHT:
+            known_to = f"are left out of what {config.search.strategy} proposes"
         said.append(
             f"warm start from {run.path}: its {len(fit)} complete trials compare with this run's, "
-            f"and {config.search.strategy} is told them before it proposes"
+            f"and {known_to}; they are not trained again here: compare the fronts of both runs"
         )
     known = {row.key for row in rows}
     known |= {candidate.key for candidate, *_ in planned_baselines(space, config)}

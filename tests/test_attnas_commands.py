@@ -178,6 +178,11 @@ def test_five_mistakes_are_five_sentences_with_lines(workplace: Path):
         (["search", "none.yaml"], 3, "none.yaml: there is no such file"),
         (["search", "small.yaml", "--name", "../x"], 2, "a run's name has letters, digits"),
         (["search", "small.yaml", "--name", "small"], 2, "runs/small already holds a run"),
+        (
+            ["search", "small.yaml", "--dry-run", "--address", "head:1"],
+            2,
+            "leave out --address or --dry-run",
+        ),
         (["search", "small.yaml", "--set", "search.trails=3"], 3, "did you mean `trials`?"),
         (["export", "small", "--to", "x", "--pick", "best:speed"], 2, "best:speed is not an obj"),
         (["export", "small", "--to", "runs"], 2, "runs is not empty; name a new folder"),

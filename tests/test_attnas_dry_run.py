@@ -15,14 +15,14 @@ import pytest
 from attnas.commands.dry_run import command, lines, size, spelled
 from controller import RunConfig, planned
 from controller.config import SearchConfig
-from controller.cost import LOAD, Forecast, estimated_cost, loop_seconds
+from controller.cost import LOAD, Forecast, estimated_cost, forecast, loop_seconds
 from controller.plan import Plan
 from controller.rung_forecast import Reach, expected_reach
 from controller.timings import Layout, Timed, Timings, step_flops
 from evaluator import Task
 from evaluator.latency import RepeatConfig, measure_pair
 from evaluator.timers import Run
-from results import parse_objectives
+from results import RunError, parse_objectives
 from search_space import Space, counts
 
 CONFIG: dict[str, Any] = {
@@ -104,7 +104,16 @@ def test_a_time_budget_ends_the_search_after_the_trial_that_runs() -> None:
     assert found.cut_short == 1.0
     text = dict(lines(found))["time"]
     assert "which end the search before its trials do with a chance of 100%" in text
+    uncut = "tokens, FLOPs and disk are of all trials, if none is cut off"
+    assert uncut in dict(lines(found))["cost"]
     assert forecast_with(config_with()).cut_short == 0.0
+    assert uncut not in dict(lines(forecast_with(config_with())))["cost"]
+
+
+def test_more_workers_than_cores_are_refused_before_anything_is_timed() -> None:
+    config = RunConfig.model_validate(CONFIG | {"engine": {"name": "ray", "workers": 999}})
+    with pytest.raises(RunError, match=r"999 workers of 1 threads need 999 cores"):
+        forecast(config, Space.from_config(config.space))
 
 
 def test_the_short_estimate_is_of_the_same_steps() -> None:
@@ -189,6 +198,16 @@ def test_rungs_save_tokens_and_every_trial_reaches_the_first() -> None:
     assert found.tokens < 0.8 * forecast_with(config_with(trials=100)).tokens
     assert "of the training tokens" not in dict(lines(found))["rungs"]
     assert "that it takes without rungs" in dict(lines(found))["rungs"]
+
+
+def test_tokens_are_known_only_where_no_rung_decides_them() -> None:
+    whole, stopped = (
+        dict(lines(forecast_with(config_with(**search)))) for search in ({}, {"rungs": {}})
+    )
+    assert "tokens" in whole["known"]
+    assert "training tokens" not in whole["guessed"]
+    assert stopped["known"] == "trials, FLOPs of the timed designs, peak bytes of tensors"
+    assert "training tokens" in stopped["guessed"]
 
 
 def test_presets_and_finalists_are_never_stopped() -> None:

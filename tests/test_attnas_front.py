@@ -37,10 +37,15 @@ def trial_row(trial: int, name: str, seed: int, accuracy: float, **others: Any) 
     )  # fmt: skip
 
 
-def run_of(path: Path, rows: Iterable[TrialRow], objectives: dict[str, str] | None = None) -> Path:
+def run_of(
+    path: Path,
+    rows: Iterable[TrialRow],
+    objectives: dict[str, str] | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
     with RunWriter.create(
-        path, config={}, config_text="", objectives=objectives or OBJECTIVES, provenance={},
-        name=path.name,
+        path, config=config or {}, config_text="", objectives=objectives or OBJECTIVES,
+        provenance={}, name=path.name,
     ) as writer:  # fmt: skip
         for row in rows:
             writer.append(row)
@@ -312,6 +317,41 @@ def test_the_status_of_a_damaged_heartbeat(
     said = capsys.readouterr().out
     assert "5 trials: 5 complete" in said
     assert ("attnas resume" in said) == (state != "finished")
+
+
+def rows_at_rungs() -> list[TrialRow]:
+    """Three that ended well, four stopped at a rung, one that diverged, one between rungs."""
+    behind = {"state": "pruned", "reason": "3 of 4 trials at this rung came before it"}
+    rows = [trial_row(t, name, 0, 0.5 + t / 10) for t, name in enumerate(PRESETS)]
+    rows += [trial_row(t, "mha", t, 0.3, **behind) for t in range(3, 7)]
+    rows.append(trial_row(7, "mha", 7, 0, state="diverged", reason="no number", metrics={}))
+    return [*rows, trial_row(8, "mha", 8, 0.4, state="passed")]
+
+
+def test_a_trial_between_rungs_is_neither_done_nor_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run_of(tmp_path / "run", rows_at_rungs())
+    show_status(str(path), False)
+    said = capsys.readouterr().out
+    assert "8 trials: 4 pruned, 3 complete, 1 diverged, 1 on the way" in said
+    assert "  trial 3 pruned: 3 of 4 trials at this rung came before it" in said
+    assert "trial 8" not in said
+    show_status(str(path), True)
+    assert json.loads(capsys.readouterr().out)["trials"] == {"done": 8, "budget": None}
+
+
+def test_stopped_trials_are_counted_and_take_no_room_from_failures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_at_rungs()
+    print_front(run_of(tmp_path / "run", rows))
+    said = capsys.readouterr().out
+    assert "4 trials were stopped at a rung." in said
+    assert said.count("One trial was") == 1
+    assert "One trial was diverged: no number" in said
+    print_front(run_of(tmp_path / "one", rows[:4]))
+    assert "1 trial was stopped at a rung." in capsys.readouterr().out
 
 
 @pytest.fixture

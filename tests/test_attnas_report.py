@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from test_attnas_front import run_of, trial_row
+from test_attnas_dry_run import CONFIG
+from test_attnas_front import rows_at_rungs, run_of, trial_row
 
 from attnas.commands.report import report_run
 from attnas.failures import UsageError
@@ -148,6 +149,21 @@ def test_a_run_without_a_complete_trial_has_nothing_to_report(tmp_path: Path) ->
     path = run_of(tmp_path / "none", [trial_row(0, "mha", 0, 0.5, state="failed", reason="why")])
     with pytest.raises(RunError, match="no complete trial yet"):
         report_run(str(path), None)
+
+
+@pytest.mark.parametrize("rungs", [{"factor": 2, "first": 0.25}, "none"])
+def test_rungs_are_reported_where_there_were_some(tmp_path: Path, rungs: object) -> None:
+    config = CONFIG | {"search": CONFIG["search"] | {"rungs": rungs}}
+    report_run(str(run_of(tmp_path / "run", rows_at_rungs(), config=config)), None)
+    text = (tmp_path / "run" / "report.md").read_text()
+    assert "9 trials (4 pruned, 3 complete, 1 diverged, 1 on the way) of 3 designs" in text
+    assert (
+        "Trials could be stopped at rungs, after 25% and 50% of the training, from where about one "
+        "in 2 goes on; 4 trials stand stopped there." in text
+    ) == (rungs != "none")
+    assert "- Trial 7: diverged, no number." in text
+    assert "at this rung" not in text
+    assert "passed" not in text.split("## Provenance")[0]
 
 
 def test_what_holds_of_many_trials_is_remarked_once(tmp_path: Path) -> None:

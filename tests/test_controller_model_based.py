@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from strategy_examples import FOUR, OBJECTIVES, row_of, simulated, space_of
 
-from controller import Candidate, CandidateSpace
+from controller import STRATEGIES, Candidate, CandidateSpace
 from controller.strategies.acquisition import FAR, box_of
 from controller.strategies.auto import ALONE, LATELY, LEAST, Auto
 from controller.strategies.improvement import FreeRegion
@@ -93,7 +93,28 @@ def test_a_warp_goes_there_and_back_and_knows_its_slope(warp: Warp) -> None:
 
 def test_negative_values_have_no_logarithm_and_equal_ones_no_knee() -> None:
     assert not any(warp.log for warp in warps_for(np.array([-1.0, 2.0, 3.0])))
-    assert warps_for(np.full(4, 2.0)) == [Warp(), Warp(log=True)]
+    assert warps_for(np.full(4, 2.0)) == [Warp(), Warp(log=True, least=0.2)]
+
+
+def test_a_later_value_that_has_no_logarithm_counts_as_a_small_one() -> None:
+    (warp,) = (w for w in warps_for(np.array([0.1, 1.0, 10.0, 20.0])) if w.log and w.knee < np.inf)
+    later = np.array([0.0, -5.0, 0.01, 0.1])
+    assert np.isfinite(warp.there(later)).all()
+    assert np.isfinite(warp.slope(later)).all()
+    assert warp.there(later)[:3].tolist() == [np.log(0.01)] * 3
+
+
+def test_an_objective_that_reaches_zero_does_no_harm() -> None:
+    space, strategy = space_of(4), ModelBased(space_of(4), OBJECTIVES, seed=0)
+    for trial in range(36):
+        proposal = strategy.ask()
+        assert proposal is not None
+        strategy.handed_out(proposal.candidate, proposal.part)
+        row = row_of(trial, proposal.candidate)
+        pairs = 0.0 if trial >= 33 else row.metrics["pairs"]
+        metrics = dict(row.metrics) | {"pairs": pairs}
+        strategy.tell(TrialRow.from_plain(row.to_plain() | {"metrics": metrics}))
+        assert space.space.contains(proposal.candidate.design) == []
 
 
 def test_a_skewed_objective_is_modelled_on_a_scale_that_suits_it() -> None:
@@ -192,7 +213,11 @@ def test_the_box_reaches_to_what_is_expected_on_the_front_but_not_to_wild_guesse
     assert low.tolist() == [-10 * FAR, 0]
 
 
-def known_space(limit: float | None = None) -> CandidateSpace:
+def deep_space(limit: float | None = None) -> CandidateSpace:
+    return known_space(limit, depth=12)
+
+
+def known_space(limit: float | None = None, depth: int = 4) -> CandidateSpace:
     """Pairs are known; with a limit, designs of more are not allowed."""
 
     def pairs(design: Design) -> dict[str, float]:
@@ -201,7 +226,7 @@ def known_space(limit: float | None = None) -> CandidateSpace:
     def allowed(costs: Any) -> bool:
         return limit is None or costs["pairs"] <= limit
 
-    return CandidateSpace(space_of(4).space, pairs, allowed)
+    return CandidateSpace(space_of(depth).space, pairs, allowed)
 
 
 def test_what_is_known_is_not_modelled() -> None:
@@ -226,6 +251,23 @@ def test_what_a_limit_excludes_is_neither_drawn_nor_moved_to() -> None:
     drawn += [space.cross(drawn[0], drawn[i], rng) for i in range(1, 9)]
     drawn += list(space.neighbours(drawn[0]))
     assert all(space.known(one)["pairs"] <= limit for one in drawn)
+
+
+@pytest.mark.parametrize("name", ["auto", "evolution", "structured", "random"])
+def test_no_proposal_breaks_a_limit_that_leaves_a_tenth_of_a_layered_space(name: str) -> None:
+    """A tenth of the structured designs; of 16 ** 12 uniform ones hardly any."""
+    free, rng = deep_space(), np.random.default_rng(0)
+    costs = sorted(free.known(free.sample_structured(rng))["pairs"] for _ in range(200))
+    space = deep_space(costs[20])
+    uniform = [free.known(free.sample(rng))["pairs"] <= costs[20] for _ in range(200)]
+    assert sum(uniform) < 10
+    strategy = STRATEGIES[name](space, OBJECTIVES, 0)
+    for trial in range(12):
+        proposal = strategy.ask()
+        assert proposal is not None
+        assert space.allowed(proposal.candidate)
+        strategy.handed_out(proposal.candidate, proposal.part)
+        strategy.tell(row_of(trial, proposal.candidate))
 
 
 def test_where_nothing_is_allowed_a_draw_still_ends() -> None:

@@ -53,7 +53,8 @@ def config_of(trials: int = 60, seed: int = 0, rungs: Any = (), **search: Any) -
             "task": {"recall": {}},
             "measuring": {"prefill": [64], "decode": [64]},
             "objectives": OBJECTIVES,
-            "search": {"trials": trials, "seed": seed, "preset_seeds": 2, "finalists": 3}
+            "search": {"strategy": "evolution", "trials": trials, "seed": seed}
+            | {"preset_seeds": 2, "finalists": 3}
             | {"presets": ["mha", "mqa"], "rungs": {"factor": 3, "least": 5} | dict(rungs)}
             | search,
         }
@@ -63,7 +64,6 @@ def config_of(trials: int = 60, seed: int = 0, rungs: Any = (), **search: Any) -
 def test_shares_grow_by_the_factor_up_to_all_of_the_training() -> None:
     assert RungsConfig().shares == pytest.approx((1 / 9, 1 / 3, 1))
     assert RungsConfig(factor=2, first=0.2).shares == (0.25, 0.5, 1)
-    assert RungsConfig(factor=3, first=0.4).shares == (1,)
     assert config_of().search.shares == RungsConfig().shares
     for none in (None, "none"):
         config = RunConfig.model_validate(
@@ -72,6 +72,8 @@ def test_shares_grow_by_the_factor_up_to_all_of_the_training() -> None:
         assert (config.search.rungs, config.search.shares) == (None, (1.0,))
     with pytest.raises(ValidationError, match="greater than or equal to 4"):
         RungsConfig(least=3)
+    with pytest.raises(ValidationError, match="`first` must be at most 0.33 to leave a rung"):
+        RungsConfig(factor=3, first=0.4)
 
 
 def test_folds_and_rungs_do_not_go_together(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from controller.strategies import STRATEGIES
 from results import TrialRow
 from results.schema import State
 
-SLOW = {"optuna-gp": 14, "model": 20, "auto": 40}  # trials; few more than a start, or a hedge
+SLOW = {"optuna-gp": 13, "model": 14, "auto": 30}  # trials; few more than a start, or a hedge
 LONG = {"optuna-nsga2": 54}  # a few more than its population
 TRIALS = 40  # of the others; more than their populations
 

@@ -135,6 +135,10 @@ def test_trials_of_a_run_that_compares_are_known_and_not_proposed_again(
     assert {row.trial for row in search.rows} == set(range(14))
     assert not first_of(trials)
     assert "its 24 complete trials compare with this run's, and" in warm.said[0]
+    untaught = strategy in ("random", "grid")
+    assert (f"are left out of what {strategy} proposes" in warm.said[0]) == untaught
+    assert (f"{strategy} is told them before it proposes" in warm.said[0]) != untaught
+    assert "not trained again here: compare the fronts of both runs" in warm.said[0]
 
 
 def test_a_strategy_that_is_told_proposes_other_designs_than_one_that_begins_cold(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,12 @@ def test_both_pages_show_any_number_of_rows(
         assert "20 trials: 20 complete." in said
         assert "it takes 20 designs of each, but there are 8 searched, 9 random" in said
         assert "attnas front runs/lm" in said
+
+
+def test_a_trial_between_rungs_is_on_the_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    *ended, last = some_rows(5)
+    make_run(root / "lm", [*ended, replace(last, state="passed")])
+    assert "5 trials: 4 complete, 1 on the way." in words(pareto(root, monkeypatch))
 
 
 def test_a_link_selects_the_trial_on_both_pages(

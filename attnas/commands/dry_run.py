@@ -51,10 +51,13 @@ def lines(found: Forecast) -> Iterator[tuple[str, str]]:
         yield "", f"  {part}: {spelled_range(Range.of(draws))}"
     cores, (kept, largest) = found.core_hours, found.disk_bytes
     disk = f"{size(kept)} on disk" + (f" ({size(largest)} on the way)" if largest > kept else "")
+    uncut = ""
+    if found.cut_short:
+        uncut = "; tokens, FLOPs and disk are of all trials, if none is cut off"
     yield (
         "cost",
         f"{cores.low:.2g} to {cores.high:.2g} core hours, {found.tokens:,.0f} training tokens, "
-        f"{found.flops:.2g} training FLOPs, {disk}",
+        f"{found.flops:.2g} training FLOPs, {disk}{uncut}",
     )
     peak, limit = found.timings.peak_bytes, memory_limit()
     yield (
@@ -62,7 +65,8 @@ def lines(found: Forecast) -> Iterator[tuple[str, str]]:
         f"{size(peak)} of tensors at the peak of the dearest preset, for each of "
         f"{config.workers} worker(s); this machine has {size(limit)}",
     )
-    yield "known", "trials, tokens, FLOPs of the timed designs, peak bytes of tensors"
+    tokens = "" if found.reach else "tokens, "  # rungs make them a guess
+    yield "known", f"trials, {tokens}FLOPs of the timed designs, peak bytes of tensors"
     yield "timed", timed(found)
     yield "guessed", guessed(found)
     yield "wrong if", wrong_if(found)
@@ -141,7 +145,7 @@ def guessed(found: Forecast) -> str:
     if found.reach:
         parts.append(
             f"how well a rung foretells the end (correlations of {FORETOLD[0]:g} to "
-            f"{FORETOLD[-1]:g})"
+            f"{FORETOLD[-1]:g}), and with it the training tokens"
         )
     return "; ".join(parts)
 

@@ -90,9 +90,16 @@ def settings_in_words(settings: object) -> str:
     return ", ".join(f"{name} {value}" for name, value in json.loads(settings).items())
 
 
+def outcomes(frame: pd.DataFrame) -> str:
+    """What came of the trials, and how many wait between rungs: `7 complete, 1 on the way`."""
+    between = frame["state"].eq("passed")
+    words = [f"{n} {state}" for state, n in frame.loc[~between, "state"].value_counts().items()]
+    return ", ".join([*words, *([f"{between.sum()} on the way"] if between.any() else [])])
+
+
 def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:
-    """Trial, state and reason of each row that is not complete."""
-    bad = frame[frame["state"] != "complete"]
+    """Trial, state and reason of each row that ended and is not complete."""
+    bad = frame[~frame["state"].isin(("complete", "passed"))]
     return [(int(row["trial"]), str(row["state"]), str(row["reason"])) for _, row in bad.iterrows()]
 
 

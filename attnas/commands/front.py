@@ -12,7 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 
-from attnas.commands.figures import cell, heading, percent, settings_in_words, wide_console
+from attnas.commands.figures import (
+    cell,
+    heading,
+    outcomes,
+    percent,
+    settings_in_words,
+    wide_console,
+)
 from attnas.commands.front_remarks import first_failures, remarks
 from attnas.failures import UsageError
 from results import (
@@ -166,9 +173,8 @@ def nothing_yet(run: Run) -> list[str]:
         lines = [
             f"no design of {run.path} that was always feasible has a value for each of {named}"
         ]
-    states = frame["state"].value_counts()
-    if len(states):
-        lines[0] += ": " + ", ".join(f"{n} {state}" for state, n in states.items())
+    if len(frame):
+        lines[0] += ": " + outcomes(frame)
     return lines + first_failures(frame)
 
 

@@ -44,11 +44,14 @@ def remarks(run: Run, report: pd.DataFrame, shown: pd.DataFrame, noise: Noise) -
 
 
 def first_failures(frame: pd.DataFrame) -> list[str]:
-    """The designs that are left out, and the first reasons why other trials came to nothing."""
-    others = frame[~_broke_a_limit_later(frame)]
-    return left_out(frame) + [
-        f"One trial was {state}: {reason}" for _, state, reason in failures(others)[:3]
-    ]
+    """The designs that are left out, how many trials were stopped, and why others failed."""
+    stopped = frame["state"].eq("pruned")
+    others = frame[~_broke_a_limit_later(frame) & ~stopped]
+    lines = left_out(frame)
+    if stopped.any():
+        trials = "1 trial was" if stopped.sum() == 1 else f"{stopped.sum()} trials were"
+        lines.append(f"{trials} stopped at a rung.")
+    return lines + [f"One trial was {state}: {reason}" for _, state, reason in failures(others)[:3]]
 
 
 def left_out(frame: pd.DataFrame) -> list[str]:

@@ -9,7 +9,13 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from attnas.commands.figures import cell, failures, metric_columns, settings_in_words
+from attnas.commands.figures import (
+    cell,
+    failures,
+    metric_columns,
+    outcomes,
+    settings_in_words,
+)
 from attnas.failures import UsageError
 from results import estimate_noise, find_run, interpret, is_companion, read_run
 from search_space import Design
@@ -22,10 +28,11 @@ def show_status(name: str, as_json: bool) -> None:
     run = read_run(find_run(name, RUNS))
     frame, beat = run.frame(), interpret(run.status, time.time())
     states = {str(s): int(n) for s, n in frame["state"].value_counts().items()}
+    ended = frame[frame["state"] != "passed"]
     summary = {
         "run": str(run.path),
         "state": beat.phase if beat.live else beat.state,
-        "trials": {"done": int(frame["trial"].nunique()), "budget": beat.trials_budget},
+        "trials": {"done": int(ended["trial"].nunique()), "budget": beat.trials_budget},
         "states": states,
         "pending": [ask.trial for ask in run.pending],
         "objectives": {o.column: o.direction for o in run.objectives},
@@ -36,9 +43,8 @@ def show_status(name: str, as_json: bool) -> None:
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{run.path}: {summary['state']}")
-    outcomes = ", ".join(f"{n} {state}" for state, n in states.items()) or "no results yet"
     of = "" if beat.trials_budget is None else f" of {beat.trials_budget}"
-    console.print(f"{summary['trials']['done']}{of} trials: {outcomes}")
+    console.print(f"{summary['trials']['done']}{of} trials: {outcomes(frame) or 'no results yet'}")
     for trial, state, reason in failures(frame):
         console.print(f"  trial {trial} {state}: {reason}")
     if beat.state in ("stopped", "silent", "unknown") and "pruning" not in run.provenance:

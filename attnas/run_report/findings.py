@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from attnas.commands.figures import cell, heading, percent, settings_in_words
+from attnas.commands.figures import cell, heading, outcomes, percent, settings_in_words
 from attnas.commands.front import shown_columns
 from attnas.commands.front_remarks import gained, left_out
 from attnas.run_report.document import Section, Table
@@ -28,15 +28,14 @@ PICKED_AND_AGAIN = ("when picked", "again")
 def in_short(run: Run, report: pd.DataFrame, noise: Noise) -> Section:
     """The first lines: how much was tried, and what came of it."""
     frame = run.frame()
-    states = ", ".join(f"{n} {state}" for state, n in frame["state"].value_counts().items())
     front = report["on_front"].sum()
     knee = report[report["knee"]].iloc[0]
     figures = ", ".join(
         f"{heading(o.column)} {cell(knee, o.column, noise)}" for o in run.objectives
     )
     sentences = [
-        f"{_count(len(frame), 'trial')} ({states}) of {_count(len(report), 'design')}, {front} of "
-        f"them on the front.",
+        f"{_count(len(frame), 'trial')} ({outcomes(frame)}) of {_count(len(report), 'design')}, "
+        f"{front} of them on the front.",
         f"The knee is trial {knee['trial']}, {_words(knee)}: {figures}.",
         *gained(frame, run.objectives, noise),
     ]

@@ -11,6 +11,7 @@ import pandas as pd
 from attnas.commands.figures import failures
 from attnas.run_report.document import Section, Table
 from controller.config import RunConfig
+from controller.rungs import RungsConfig
 from results import Run
 from results.folder import CONFIG
 from results.origins import PRESET, RANDOM, STRATEGY, keys_from
@@ -56,6 +57,8 @@ def _trained(config: RunConfig, frame: pd.DataFrame) -> list[str]:
         )
     if keys_from(frame, PRESET):
         lines.append(f"Presets were trained under {_seeds(search.preset_seeds)}.")
+    if search.rungs is not None:
+        lines.append(_stopped(search.rungs, frame))
     if search.warm_start and keys_from(frame, STRATEGY, RANDOM):
         lines.append(
             f"The search began from what {', '.join(search.warm_start)} found, so what it proposed "
@@ -67,6 +70,17 @@ def _trained(config: RunConfig, frame: pd.DataFrame) -> list[str]:
             f"{search.random_share:.0%} of them drawn at random."
         )
     return lines
+
+
+def _stopped(rungs: RungsConfig, frame: pd.DataFrame) -> str:
+    """Where trials may be stopped, how many go on, and how many did not."""
+    shares = " and ".join(f"{share:.0%}" for share in rungs.shares[:-1])
+    count = int(frame["state"].eq("pruned").sum())
+    stood = "1 trial stands" if count == 1 else f"{count} trials stand"
+    return (
+        f"Trials could be stopped at rungs, after {shares} of the training, from where about one "
+        f"in {rungs.factor} goes on; {stood} stopped there."
+    )
 
 
 def _seeds(count: int) -> str:
@@ -118,7 +132,7 @@ def _remarks(frame: pd.DataFrame) -> list[str]:
             shares += [int(share[1])] if share else []
     lines = [f"{_trials(list(by))}: {_range(by).join(around)}." for around, by in said.items()]
     failed: dict[str, list[int]] = {}
-    for trial, state, reason in failures(frame):
+    for trial, state, reason in failures(frame[frame["state"] != "pruned"]):
         failed.setdefault(f"{state}, {reason}", []).append(trial)
     return lines + [f"{_trials(trials)}: {text}." for text, trials in failed.items()]
 

@@ -93,6 +93,10 @@ class ChoiceSpace:
         """What the problem says is known without training."""
         return {} if self._known is None else self._known(candidate)
 
+    def allowed(self, candidate: Candidate) -> bool:
+        """Every point is."""
+        return True
+
     def of_values(self, values: Mapping[str, Value]) -> Candidate:
         """The candidate of these values, numbers at the nearest there is."""
         return self.axes.candidate(self.axes.nearest(values))

@@ -37,6 +37,7 @@ class Auto:
         self._evolution = Evolution(space, objectives, seed)
         self._seen: set[str] = set()
         self._part_of: dict[str, str] = {}  # of candidates that are still out, by key
+        self._stopped: dict[str, tuple[str, int]] = {}  # part and place in its gains, by key
         self._gains: dict[str, list[float]] = {"model": [], "evolution": []}
         self._front: Numbers = np.empty((0, len(objectives)))
         self._told = 0
@@ -76,11 +77,15 @@ class Auto:
         self._told += 1
         if row.state in ("lost", "passed"):
             return
-        part = self._part_of.pop(row.key, None)
         scores = signed_scores(row, self._objectives)
         gain = 0.0 if scores is None else self._gained(np.array([scores]))
+        part = self._part_of.pop(row.key, None)
         if part is not None:
+            self._stopped[row.key] = part, len(self._gains[part])
             self._gains[part].append(gain)
+        elif row.key in self._stopped:  # at a rung, and then went on after all
+            part, place = self._stopped[row.key]
+            self._gains[part][place] = max(gain, self._gains[part][place])
 
     def _gained(self, point: Numbers) -> float:
         """The share of the front's box that a point adds, and the front with it."""

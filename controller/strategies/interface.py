@@ -64,6 +64,10 @@ class SearchSpace(Protocol):
         """Metrics that are known exactly before anything is trained, by column."""
         ...
 
+    def allowed(self, candidate: Candidate) -> bool:
+        """Whether what is known lets it be trained; draws and moves avoid others where they can."""
+        ...
+
     def of_values(self, values: Mapping[str, Value]) -> Candidate:
         """The candidate of a value for every choice, or the nearest that the space has.
 

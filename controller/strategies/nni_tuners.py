@@ -10,6 +10,7 @@ are told again under these weights.
 from __future__ import annotations
 
 import copy
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ from controller.strategies.random_search import new_near
 from controller.strategies.scalarising import chebyshev, random_weights
 from controller.strategies.scores import Scores
 from results import Objective, TrialRow
+
+logging.getLogger("nni").setLevel(logging.WARNING)  # else a line for every trial's end
 
 TRIES = 4  # suggestions of TPE before one that is known is moved from
 POPULATION = 32  # NNI's own

@@ -69,7 +69,7 @@ class Observations:
             key: {rung: np.mean(points, axis=0) for rung, points in rungs.items()}
             for key, rungs in by_key.items()
         }
-        both = [means[key] for key in ended]
+        both = [rungs for key, rungs in means.items() if key in ended]  # a set has no order
         points, extra = [], []
         for key, rungs in means.items():
             rung = last if key in ended and last in rungs else max(rungs)
@@ -101,6 +101,7 @@ def _foretold(
         if np.array_equal(x, y):  # a cost, the same at every rung
             continue
         slope, start = np.polyfit(x, y, 1) if np.ptp(x) > 0 else (0.0, y.mean())
-        found[axis] = start + slope * np.clip(point[axis], x.min(), x.max())
+        line = start + slope * np.clip(point[axis], x.min(), x.max())
+        found[axis] = np.clip(line, y.min(), y.max())
         variance[axis] = ((y - start - slope * x) ** 2).sum() / (len(x) - 2)
     return found, variance

@@ -58,14 +58,14 @@ class Pool:
         """Everything worth a look beside this front, without what was seen."""
         if self._small:
             self._all = self._all or list(self._space.enumerate())
-            return _new(self._all, seen)
+            return self._new(self._all, seen)
         found = self.structured(number)
         found += [self._space.sample(rng) for _ in range(UNIFORM)]
         if front:
             found += self._moved([_one(front, rng) for _ in range(MOVED)], rng)
             pairs = ((_one(front, rng), _one(front, rng)) for _ in range(CROSSED))
             found += self._moved([self._space.cross(a, b, rng) for a, b in pairs], rng)
-        return _new(found, seen)
+        return self._new(found, seen)
 
     def near(
         self,
@@ -76,7 +76,12 @@ class Pool:
     ) -> list[Candidate]:
         """Moves from the best so far, to climb on."""
         found = self._moved([one for one in best for _ in range(each)], rng)
-        return [one for one in _new(found, ()) if not seen(one.key)]
+        return [one for one in self._new(found, ()) if not seen(one.key)]
+
+    def _new(self, found: Iterable[Candidate], seen: Collection[str]) -> list[Candidate]:
+        """Each once, none that was seen; those that are not allowed where there are no others."""
+        new = list({one.key: one for one in found if one.key not in seen}.values())
+        return [one for one in new if self._space.allowed(one)] or new
 
     def _moved(self, starts: Iterable[Candidate], rng: np.random.Generator) -> list[Candidate]:
         try:
@@ -87,8 +92,3 @@ class Pool:
 
 def _one(front: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
     return front[int(rng.integers(len(front)))]
-
-
-def _new(found: Iterable[Candidate], seen: Collection[str]) -> list[Candidate]:
-    """Each once, none that was seen."""
-    return list({one.key: one for one in found if one.key not in seen}.values())

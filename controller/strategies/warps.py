@@ -19,14 +19,19 @@ LARGEST_EXPONENT = 30.0  # of what comes back from the compressed part
 
 @dataclass(frozen=True)
 class Warp:
-    """The logarithm or not; then above `knee`, `knee + scale * log1p(excess / scale)`."""
+    """The logarithm or not; then above `knee`, `knee + scale * log1p(excess / scale)`.
+
+    Values below `least` count as `least`: later ones may not be positive.
+    """
 
     log: bool = False
     knee: float = np.inf
     scale: float = 1.0
+    least: float = -np.inf
 
     def there(self, values: Numbers) -> Numbers:
         """Values on the new scale."""
+        values = np.maximum(values, self.least)
         taken = np.log(values) if self.log else values
         if np.isinf(self.knee):
             return taken
@@ -43,6 +48,7 @@ class Warp:
 
     def slope(self, values: Numbers) -> Numbers:
         """The derivative of `there`."""
+        values = np.maximum(values, self.least)
         taken, slope = (np.log(values), 1 / values) if self.log else (values, np.ones(len(values)))
         if np.isinf(self.knee):
             return slope
@@ -55,7 +61,8 @@ def warps_for(values: Numbers) -> list[Warp]:
     for log in (False, True) if values.min() > 0 else (False,):
         taken = np.log(values) if log else values
         knee = float(np.median(taken))
-        found.append(Warp(log))
+        least = float(values.min()) / 10 if log else -np.inf
+        found.append(Warp(log, least=least))
         if knee > taken.min() and taken.max() > knee:
-            found.append(Warp(log, knee, float(knee - taken.min())))
+            found.append(Warp(log, knee, float(knee - taken.min()), least))
     return found
