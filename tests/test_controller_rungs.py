@@ -72,7 +72,7 @@ def test_shares_grow_by_the_factor_up_to_all_of_the_training() -> None:
         assert (config.search.rungs, config.search.shares) == (None, (1.0,))
     with pytest.raises(ValidationError, match="greater than or equal to 4"):
         RungsConfig(least=3)
-    with pytest.raises(ValidationError, match="`first` must be at most 0.33 to leave a rung"):
+    with pytest.raises(ValidationError, match=r"`first` must be at most 0.33 to leave a rung"):
         RungsConfig(factor=3, first=0.4)
 
 
