@@ -32,7 +32,8 @@ from controller.strategies import STRATEGIES
 from results import TrialRow
 from results.schema import State
 
-SLOW = {"optuna-gp": 13, "model": 14, "auto": 30}  # trials; few more than a start, or a hedge
+# trials; a few more than a random start, or than it takes to hedge
+SLOW = {"optuna-gp": 13, "tune-optuna": 14, "model": 14, "auto": 26}
 LONG = {"optuna-nsga2": 54}  # a few more than its population
 TRIALS = 40  # of the others; more than their populations
 
