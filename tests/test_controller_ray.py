@@ -19,8 +19,10 @@ import pytest
 
 from controller import RunConfig, Search, Session, Trial, start
 from controller.engines import ray_environment
+from controller.known import candidates_of
 from controller.simulation.memory_log import MemoryLog
 from controller.weights import weights_path
+from evaluator import Task
 from evaluator.device_lock import DeviceLock
 from results import Ask, RunWriter, TrialRow, load, read_run, write_result
 from search_space import counts
@@ -158,7 +160,7 @@ def config_with_rungs(**parts: Any) -> RunConfig:
 def fed_again(config: RunConfig, events: Sequence[Ask | TrialRow]) -> list[tuple[Any, ...]]:
     """What a search makes of the same order of events, as the serial engine would tell them."""
     log = MemoryLog()
-    search = Search.of(config, log)
+    search = Search.of(config, log, candidates_of(config, Task.load(config.task)))
     for event in events:
         if isinstance(event, Ask):
             search.next_trial()
@@ -211,7 +213,7 @@ def test_tune_and_a_serial_engine_decide_alike_on_the_same_order_of_events(
 
     config, chance = config_with_rungs(), random.Random(seed)
     log, names, out = MemoryLog(), iter(range(10**6)), dict[str, tuple[dict[str, Any], int]]()
-    search = Search.of(config, log)
+    search = Search.of(config, log, candidates_of(config, Task.load(config.task)))
     searcher = _SearchAsSearcher(search, workers=3)
     scheduler = _ReportAsScheduler(searcher)
     while not search.done:
