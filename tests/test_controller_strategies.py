@@ -33,7 +33,7 @@ from results import TrialRow
 from results.schema import State
 
 # trials; a few more than a random start, or than it takes to hedge
-SLOW = {"optuna-gp": 13, "tune-optuna": 14, "model": 14, "auto": 26}
+SLOW = {"optuna-gp": 13, "tune-optuna": 14, "model": 12, "auto": 14}
 LONG = {"optuna-nsga2": 54}  # a few more than its population
 TRIALS = 40  # of the others; more than their populations
 
