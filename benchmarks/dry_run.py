@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from attnas.commands.dry_run import size, spelled
+from attnas.commands.dry_run import spelled
+from attnas.commands.figures import size
 from controller import load_config
-from controller.cost import Forecast, Range, forecast
+from controller.forecast import Forecast, Range, forecast
 from results import load
 from search_space import Space
 

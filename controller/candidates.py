@@ -26,6 +26,7 @@ Settings = tuple[tuple[str, Value], ...]  # by name, sorted
 
 SETTING_MOVES = 0.5  # share of mutations that change a setting and leave the design
 DRAWS, MOVES = 100, 20  # tries before one that is not allowed is let through
+MOST_COUNTED = 20_000  # designs whose costs are remembered
 JUDGED = 300  # draws that show whether trying is of use
 RARE = 0.02  # share of uniform draws that are allowed, below which structured ones are taken
 NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
@@ -190,6 +191,8 @@ class CandidateSpace:
     def _costs(self, design: Design) -> Mapping[str, float]:
         """What is known of a design, counted once."""
         if design not in self._counted:
+            if len(self._counted) > MOST_COUNTED:
+                self._counted.clear()
             self._counted[design] = {} if self._known is None else self._known(design)
         return self._counted[design]
 

@@ -1,10 +1,8 @@
 """Search: which trial next, and what its result means. A plain state machine; knows no engine.
 
-Presets go first, each under several seeds, so that the noise is known; then the strategy's
-proposals with a share of random ones between them; last, designs of the front again under fresh
-seeds. With rungs, a trial reports on its way and may be stopped, and taken up again later.
-Everything that goes out or comes back is in the run's log before it is acted upon, decisions
-included, so replaying the log rebuilds this object exactly.
+What goes out anew is for the schedule to say. With rungs, a trial reports on its way and may be
+stopped, and taken up again later. Everything that goes out or comes back is in the run's log before
+it is acted upon, decisions included, so replaying the log rebuilds this object exactly.
 """
 
 from __future__ import annotations
@@ -14,21 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import pandas as pd
-
 from controller.candidates import Candidate, CandidateSpace
 from controller.config import RunConfig, SearchConfig
 from controller.halving import Halving
 from controller.plan import Baseline, planned_baselines
-from controller.strategies import STRATEGIES, Proposal, SearchSpace
-from controller.strategies.random_search import RandomSearch
+from controller.schedule import Schedule
+from controller.strategies import SearchSpace
 from controller.trial import Log, Trial
 from controller.warm_start import WarmStart
-from results import Ask, Objective, TrialRow, by_design, non_dominated, parse_objectives
-from results.origins import RANDOM, STRATEGY, WARM
+from results import Ask, Objective, TrialRow, parse_objectives
 from search_space import Space
 
-PROPOSED = (RANDOM, STRATEGY, WARM)  # what origins of proposals begin with
 LOST_RETRIES = 2  # a worker's death is not the design's fault
 ERRORS_IN_A_ROW = 5  # code errors in a row stop the search
 
@@ -56,20 +50,13 @@ class Search:
         self.exhausted = False  # the space has no design left
         self.rows: list[TrialRow] = []
         self.running: dict[int, tuple[Trial, float]] = {}  # by trial, with the start, unix seconds
-        self._handed_out = 0
-        self._proposed = 0
-        self._finalists = 0
-        self._seeds: Counter[str] = Counter()  # trainings handed out, by key
-        self._more_seeds: list[tuple[Candidate, str, int]] = []  # of proposals already handed out
         self._logged: set[tuple[int, int, int]] = set()  # trial, attempt, rung
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
-        self._baselines, self._objectives, self._clock = baselines, objectives, clock
+        self._clock = clock
         self._halving = Halving(config.rungs, objectives)
         self._standing: dict[tuple[int, int], TrialRow] = {}  # last row by trial and attempt
-        self._random = RandomSearch(space, objectives, config.seed)
-        self._strategy = STRATEGIES[config.strategy](space, objectives, config.seed)
-        self._first = self._begin_from(warm or WarmStart())
+        self._schedule = Schedule(space, objectives, config, baselines, warm or WarmStart())
         self._replay(log.events)
 
     @classmethod
@@ -95,12 +82,13 @@ class Search:
         elif (stopped := self._due()) is not None:
             trial = replace(Trial.of(stopped), rung=stopped.rung + 1)
         else:
-            proposal = self._proposal()
-            if proposal is None:
+            planned = self._schedule.next(self.rows)
+            if planned is None:
                 self.exhausted = not self.running  # a result may still give a finalist
                 return None
-            candidate, origin, seed = proposal
-            trial = Trial(self._handed_out, 0, seed, candidate.design, origin, candidate.settings)
+            candidate, origin, seed = planned
+            number = self._schedule.handed_out
+            trial = Trial(number, 0, seed, candidate.design, origin, candidate.settings)
         if (trial.trial, trial.attempt, trial.rung) not in self._logged:
             self._log_ask(trial)
         self.running[trial.trial] = (trial, self._clock())
@@ -178,7 +166,7 @@ class Search:
     @property
     def complete(self) -> bool:
         """Whether the budget is spent and everything that is due has been handed out."""
-        spent = self._handed_out >= self.config.trials
+        spent = self._schedule.handed_out >= self.config.trials
         return not self._again and (spent or self.exhausted) and self._due() is None
 
     def _due(self) -> TrialRow | None:
@@ -202,46 +190,6 @@ class Search:
             if row.state == "lost" or (row.state != "passed" and row.trial not in on_the_way)
         ]
 
-    def _proposal(self) -> Baseline | None:
-        """The next candidate, where it comes from, and its seed."""
-        search = self.config
-        if self._handed_out < len(self._baselines):
-            return self._baselines[self._handed_out]
-        if self._handed_out < search.trials - search.finalists:
-            if self._more_seeds:
-                return self._more_seeds[0]
-            turn_random = int((self._proposed + 1) * search.random_share) > int(
-                self._proposed * search.random_share
-            )
-            if self._first and not turn_random:
-                candidate, origin = self._first[0]
-                return candidate, origin, search.seed
-            proposal = self._random.ask() if turn_random else self._strategy.ask()
-            if proposal is not None:
-                origin = "random" if turn_random else _origin(search.strategy, proposal)
-                return proposal.candidate, origin, search.seed
-        return self._finalist() if self._finalists < search.finalists else None
-
-    def _finalist(self) -> Baseline | None:
-        """A candidate of the front under its next seed: the one with the fewest seeds so far.
-
-        One seed may have been lucky, and presets alone don't show how much seeds matter to what
-        the search prefers.
-        """
-        if not self.rows:
-            return None
-        names = ("key", "seed", "state", "trial", "origin")
-        frame = pd.DataFrame(
-            {**{name: getattr(row, name) for name in names}, **row.metrics} for row in self.rows
-        )
-        designs = by_design(frame, self._objectives)
-        front = designs.loc[non_dominated(designs, self._objectives), "key"]
-        if front.empty:
-            return None
-        key = min(front, key=lambda key: self._seeds[key])
-        candidate = next(Candidate.of(row) for row in self.rows if row.key == key)
-        return candidate, "finalist", self.config.seed + self._seeds[key]
-
     def _log_ask(self, trial: Trial) -> None:
         candidate = trial.candidate
         ask = self.log.ask(
@@ -261,31 +209,14 @@ class Search:
         self._logged.add((ask.trial, ask.attempt, ask.rung))
         self._halving.went_out(ask)
         if ask.attempt == 0 and ask.rung == 0:
-            self._handed_out += 1
-            self._seeds[ask.key] += 1
-            self._finalists += ask.origin == "finalist"
-            if ask.origin.startswith(PROPOSED):
-                self._proposal_went_out(ask, candidate)
-            self._random.handed_out(candidate)
-            self._strategy.handed_out(candidate, _part(ask.origin))
-
-    def _proposal_went_out(self, ask: Ask, candidate: Candidate) -> None:
-        """A new proposal asks for its other seeds; one of these is no new proposal."""
-        first = self.config.seed
-        if ask.seed == first:
-            self._proposed += 1
-            self._first = [one for one in self._first if one[0].key != ask.key]
-            seeds = range(first + 1, first + self.config.seeds)
-            self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]
-        else:
-            self._more_seeds.pop(0)
+            self._schedule.went_out(ask, candidate)
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""
         self.rows.append(row)
         self._standing[row.trial, row.attempt] = row
         self._halving.take_in(row)
-        self._strategy.tell(row)
+        self._schedule.tell(row)
         if row.state == "passed":
             self._goes_on(row)
             return
@@ -307,18 +238,6 @@ class Search:
             trial, since = self.running[row.trial]
             self.running[row.trial] = (replace(trial, rung=row.rung + 1), since)
 
-    def _begin_from(self, warm: WarmStart) -> list[tuple[Candidate, str]]:
-        """Tell what earlier runs found, as if it were of this one; what is to be proposed first.
-
-        Rows told so are no trials of the run: they neither count nor make finalists.
-        """
-        for row in warm.rows:
-            candidate = Candidate.of(row)
-            self._random.handed_out(candidate)
-            self._strategy.handed_out(candidate)
-            self._strategy.tell(row)
-        return list(warm.first)
-
     def _replay(self, events: Sequence[Ask | TrialRow]) -> None:
         """Rebuild the state from the log; asks without a row are to be run again."""
         pending: dict[tuple[int, int], Trial] = {}  # by trial and attempt
@@ -335,13 +254,3 @@ class Search:
                 self._take_in(event)
         self._again = [*pending.values(), *self._again]
         self._errors.clear()
-
-
-def _origin(strategy: str, proposal: Proposal) -> str:
-    """`strategy:NAME`, or `strategy:NAME/PART`."""
-    return f"strategy:{strategy}" + (f"/{proposal.part}" if proposal.part else "")
-
-
-def _part(origin: str) -> str:
-    """The part of the strategy that an origin names, if it does."""
-    return origin.partition("/")[2] if origin.startswith("strategy:") else ""

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnas.commands.dry_run import command, lines, size, spelled
+from attnas.commands.dry_run import command, lines, spelled
+from attnas.commands.figures import size
 from controller import RunConfig, planned
 from controller.config import SearchConfig
-from controller.cost import LOAD, Forecast, estimated_cost, forecast, loop_seconds
+from controller.cost import estimated_cost
+from controller.forecast import LOAD, Forecast, forecast, loop_seconds
 from controller.plan import Plan
 from controller.rung_forecast import Reach, expected_reach
 from controller.timings import Layout, Timed, Timings, step_flops
@@ -241,7 +243,7 @@ def test_seconds_are_spelled_as_finely_as_they_are_known(seconds: float, text: s
 
 
 def test_sizes_are_spelled() -> None:
-    assert [size(n) for n in (12, 5 * 2**20, 41.2 * 2**30)] == ["12 bytes", "5 MiB", "41.2 GiB"]
+    assert [size(n) for n in (12, 5 * 2**20, 41.2 * 2**30)] == ["12 B", "5 MiB", "41.2 GiB"]
 
 
 def test_noise_is_what_a_second_pass_changes() -> None:

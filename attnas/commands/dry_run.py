@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from attnas.commands.figures import size
 from controller import load_config
-from controller.cost import Forecast, Range, forecast
+from controller.forecast import Forecast, Range, forecast
 from controller.rung_forecast import FORETOLD
 from evaluator.memory_limit import memory_limit
 from search_space import Space
-
-UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def say_what_would_happen(config: Path, overrides: list[str], name: str | None) -> None:
@@ -174,15 +173,8 @@ def spelled(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 600:
-        return f"{seconds // 60:.0f} min {round(seconds % 60, -1):.0f} s".replace(" 60 s", " 59 s")
+        minutes, rest = divmod(10 * round(seconds / 10), 60)
+        return f"{minutes} min {rest} s"
     if seconds < 2 * 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def size(count: float) -> str:
-    """To three digits: 41.2 GiB."""
-    for unit, name in UNITS:
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f} bytes"

@@ -59,7 +59,7 @@ def cell(row: pd.Series, column: str, noise: Noise, *, absolute: bool = False) -
     if pd.isna(value):
         return "-"
     if "bytes" in column:
-        return _bytes(float(value))
+        return size(float(value))
     if float(value).is_integer() and abs(value) >= 10:
         return _count(float(value))
     bounds = (absolute_interval if absolute else interval)(row, column, noise)
@@ -76,10 +76,11 @@ def _count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _bytes(value: float) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value >= size:
-            return f"{value / size:.4g} {unit}"
+def size(value: float) -> str:
+    """Bytes as `260 KiB`."""
+    for unit, least in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= least:
+            return f"{value / least:.4g} {unit}"
     return f"{value:.0f} B"
 
 

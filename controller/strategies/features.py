@@ -11,6 +11,8 @@ from controller.strategies.interface import SearchSpace
 from controller.strategies.surrogate import Numbers
 from results import Objective
 
+MOST_KEPT = 20_000  # candidates whose numbers are remembered; each ask looks at some 500 new ones
+
 
 class Features:
     """Candidates as rows of numbers: their encoding and the logarithm of what else is known."""
@@ -40,6 +42,8 @@ class Features:
 
     def of(self, candidates: Sequence[Candidate]) -> Numbers:
         """(candidates, columns)"""
+        if len(self._rows) > MOST_KEPT:
+            self._rows.clear()
         new = [one for one in candidates if one.key not in self._rows]
         if new:
             encoded = self._space.encode(new)
@@ -50,6 +54,8 @@ class Features:
 
     def costs(self, candidates: Sequence[Candidate]) -> Numbers:
         """The objectives that are known, smaller is better; the others nan."""
+        if len(self._costs) > MOST_KEPT:
+            self._costs.clear()
         return np.array([self._cost(one) for one in candidates])
 
     def _cost(self, candidate: Candidate) -> Numbers:

@@ -39,14 +39,15 @@ class Pool:
         """Candidates with repeated layers; most are those of the ask before."""
         latest = number // CHUNKS
         chunks = range(max(0, latest - CHUNKS + 1), latest + 1)
-        return [one for chunk in chunks for one in self._chunk(chunk)]
+        # older ones are forgotten
+        self._chunks = {chunk: self._chunks.get(chunk) or self._drawn(chunk) for chunk in chunks}
+        return [one for chunk in self._chunks.values() for one in chunk]
 
-    def _chunk(self, number: int) -> list[Candidate]:
-        if number not in self._chunks:
-            rng = np.random.default_rng([self._seed, number, 6])
-            drawn = [self._space.sample_structured(rng) for _ in range(CHUNK * CHUNKS)]
-            self._chunks[number] = drawn if number == 0 else drawn[:CHUNK]
-        return self._chunks[number]
+    def _drawn(self, chunk: int) -> list[Candidate]:
+        """A chunk, the same whenever it is drawn; the first is as large as all that are in use."""
+        rng = np.random.default_rng([self._seed, chunk, 6])
+        count = CHUNK * CHUNKS if chunk == 0 else CHUNK
+        return [self._space.sample_structured(rng) for _ in range(count)]
 
     def around(
         self,
