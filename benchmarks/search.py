@@ -4,7 +4,8 @@
         [--problems hwgpt_s,nb201_cifar100] [--seeds 20] [--evaluations 200] [--keep FILE.jsonl]
 
 FOLDER and `--curves` say where problems lie (benchmarks/search_problems.py). Strategies of attnas
-go by their YAML names, `NAME+rungs` stops trials on the way where a problem has learning curves;
+go by their YAML names, `NAME+rungs` stops trials on the way where a problem has learning curves,
+`NAME+measured` may give a candidate back when its latency was measured (a twentieth of a training);
 libraries as their own users run them are `optuna:tpe` and so on (benchmarks/search_peers.py).
 `--keep` appends each run to a file, and what is there is not run again: use a new file when a
 strategy's code has changed. `--write` fills docs/search.md and benchmarks/data/search.parquet.
@@ -37,7 +38,7 @@ from controller.search import Search
 from controller.simulation import Clock, MemoryLog, Outcome, Problem, SimulatedEngine
 from controller.strategies import STRATEGIES
 
-RUNGS = "+rungs"
+RUNGS, MEASURED = "+rungs", "+measured"
 UNIT_SEED, UNIT_DRAWS = 0, 200  # random designs whose mean training time is the unit of time
 
 
@@ -77,7 +78,7 @@ def main() -> None:
         Task(strategy, problem, seed, given.evaluations, given.workers, given.blind, given.crashes)
         for problem in problems
         for strategy in strategies
-        if RUNGS not in strategy or _problem(problem, places, given.blind).shares
+        if _can(strategy, _problem(problem, places, given.blind))
         for seed in range(given.seeds_slow if strategy in SLOW else given.seeds)
     ]
     found = {record_identity(r): r for r in kept(given.keep)}
@@ -111,7 +112,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="file of finished searches, JSON lines")
     parser.add_argument("--write", action="store_true", help="fill the page and the data file")
     given = parser.parse_args()
-    known = {*STRATEGIES, *(name + RUNGS for name in STRATEGIES), *PEERS}
+    known = {*STRATEGIES, *PEERS, *(name + RUNGS for name in STRATEGIES)}
+    known |= {name + MEASURED for name in ("auto", "model")}
     if wrong := set(given.strategies.split(",")) - known:
         parser.error(f"unknown strategies {', '.join(sorted(wrong))}; known are {sorted(known)}")
     return given
@@ -178,12 +180,13 @@ def _run(work: tuple[Task, Places]) -> dict[str, Any]:
 def outcomes_of(task: Task, problem: Problem) -> list[Outcome]:
     """The rows of one search."""
     clock = Clock()
-    name, _, stops = task.strategy.partition("+")
+    name = task.strategy.partition("+")[0]
     if name in PEERS:
         peer = PEERS[name](problem, task.seed)
         search = PeerSearch(peer, problem, task.seed, task.evaluations)
     else:
         first = min(problem.shares or (1.0,))
+        stops = RUNGS in task.strategy
         rungs = RungsConfig(first=max(first, RungsConfig().first)) if stops else None
         config = SearchConfig(
             strategy=name,
@@ -193,6 +196,7 @@ def outcomes_of(task: Task, problem: Problem) -> list[Outcome]:
             finalists=0,
             presets=(),
             rungs=rungs,
+            measure_first=MEASURED in task.strategy,
         )
         search = Search(problem.space, problem.objectives, config, MemoryLog(), clock=clock)
     engine = SimulatedEngine(
@@ -205,6 +209,13 @@ def outcomes_of(task: Task, problem: Problem) -> list[Outcome]:
         seed=task.seed,
     )
     return engine.run()
+
+
+def _can(strategy: str, problem: Problem) -> bool:
+    """Whether a problem has the learning curves or the measured costs that a variant is about."""
+    return bool(
+        (RUNGS not in strategy or problem.shares) and (MEASURED not in strategy or problem.measured)
+    )
 
 
 @cache

@@ -94,10 +94,16 @@ class SearchConfig(BaseModel):
         description="stop trials on the way that fall behind; `none` trains each to its end",
     )
 
+    measure_first: bool = Field(
+        default=False,
+        description="a proposal whose measured costs disappoint is given back before it is trained",
+    )
+
     @property
     def shares(self) -> tuple[float, ...]:
         """Shares of the training budget at which a trial reports; the last is all of it."""
-        return self.rungs.shares if self.rungs else (1.0,)
+        measured = (0.0,) if self.measure_first else ()
+        return measured + (self.rungs.shares if self.rungs else (1.0,))
 
     @field_validator("rungs", mode="before")
     @classmethod

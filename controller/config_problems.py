@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from pydantic import BaseModel
 
+from controller.strategies import JUDGES
 from evaluator.settings import NOT_SETTINGS, settable
 from evaluator.tasks import TASKS
 from search_space import PRESETS, ConfigError, Design, Document, Space, validate
@@ -69,6 +70,7 @@ def _kind_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
             "`search.rungs` out"
         )
         yield ("search", "seeds"), message
+    yield from _measure_first_problems(config)
     if kind == "encoder" and "decode" in config.measuring.model_fields_set:
         yield ("measuring", "decode"), "an encoder generates nothing; leave `decode` out"
 
@@ -139,6 +141,26 @@ def _setting_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
             if problem := _illegal(part, field, value):
                 found.setdefault((*location, *below), problem)
         yield from ((place, f"`{dotted(place)}`: {problem}") for place, problem in found.items())
+
+
+def _measure_first_problems(config: RunConfig) -> Iterator[tuple[Location, str]]:
+    """What does not go with giving candidates back before they are trained."""
+    search = config.search
+    if not search.measure_first:
+        return
+    if search.strategy not in JUDGES:
+        message = (
+            f"only {or_list(JUDGES)} can judge a design by its costs, but the strategy is "
+            f"{search.strategy}; change `search.strategy`, or leave `search.measure_first` out"
+        )
+        yield ("search", "measure_first"), message
+    if search.seeds > 1 or config.training.folds > 1:
+        message = (
+            "a design is given back as one training, but got "
+            f"seeds={search.seeds} and folds={config.training.folds}; leave them out, or "
+            "`search.measure_first`"
+        )
+        yield ("search", "measure_first"), message
 
 
 def _no_setting(config: RunConfig, name: str, known: list[str]) -> str:

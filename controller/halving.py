@@ -42,8 +42,14 @@ class _Rung:
 class Halving:
     """The rungs of a search, from its log alone: `went_out` and `take_in` say what happened."""
 
-    def __init__(self, config: RungsConfig | None, objectives: Sequence[Objective]) -> None:
-        self.shares = config.shares if config else (1.0,)
+    def __init__(
+        self,
+        config: RungsConfig | None,
+        objectives: Sequence[Objective],
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        """`shares` of the training budget at which trials report; without, those of the rungs."""
+        self.shares = tuple(shares or (config.shares if config else (1.0,)))
         self._config = config or RungsConfig()
         self._objectives = objectives
         self._trained = [is_trained(o.column) for o in objectives]

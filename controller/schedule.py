@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from controller.candidates import Candidate
 from controller.config import SearchConfig
 from controller.plan import Baseline
-from controller.strategies import STRATEGIES, Proposal, SearchSpace
+from controller.strategies import STRATEGIES, JudgesCosts, Proposal, SearchSpace
+from controller.strategies.interface import BY_MODEL
 from controller.strategies.random_search import RandomSearch
+from controller.trial import Trial
 from controller.warm_start import WarmStart
 from results import Ask, Objective, TrialRow, by_design, non_dominated
 from results.origins import RANDOM, STRATEGY, WARM
@@ -37,6 +40,8 @@ class Schedule:
     ) -> None:
         self._config, self._objectives, self._baselines = config, objectives, baselines
         self.handed_out = 0  # trials so far
+        self._given_back: dict[str, TrialRow] = {}  # measured, and not trained so far; by key
+        self._drawn = 0  # proposals of the random share
         self._proposed = 0
         self._finalists = 0
         self._seeds: Counter[str] = Counter()  # trainings handed out, by key
@@ -50,12 +55,11 @@ class Schedule:
         search = self._config
         if self.handed_out < len(self._baselines):
             return self._baselines[self.handed_out]
-        if self.handed_out < search.trials - search.finalists:
+        if self.begun < search.trials - search.finalists:
             if self._more_seeds:
                 return self._more_seeds[0]
-            turn_random = int((self._proposed + 1) * search.random_share) > int(
-                self._proposed * search.random_share
-            )
+            proposed = self._proposed - len(self._given_back)
+            turn_random = int((proposed + 1) * search.random_share) > self._drawn
             if self._first and not turn_random:
                 candidate, origin = self._first[0]
                 return candidate, origin, search.seed
@@ -85,8 +89,40 @@ class Schedule:
         candidate = next(Candidate.of(row) for row in rows if row.key == key)
         return candidate, "finalist", self._config.seed + self._seeds[key]
 
+    @property
+    def begun(self) -> int:
+        """Trials that count towards the budget: all but those that were given back untrained."""
+        return self.handed_out - len(self._given_back)
+
+    def first_rung(self, origin: str) -> int:
+        """Where a new trial reports first; after measuring only if it may be given back there."""
+        return int(self._config.measure_first and _part(origin) != BY_MODEL)
+
+    def is_given_back(self, row: TrialRow) -> bool:
+        """Whether its trial was measured and waits, perhaps for ever, to be trained."""
+        return row.key in self._given_back
+
+    def given_back(self, candidate: Candidate) -> Trial | None:
+        """The trial of a candidate that was measured and given back, to be trained after all."""
+        row = self._given_back.get(candidate.key)
+        return None if row is None else replace(Trial.of(row), rung=1)
+
+    def against(self, row: TrialRow) -> str | None:
+        """Why a trial that was just measured should not be trained now; None if it should."""
+        if not self._is_measuring(row) or not isinstance(self._strategy, JudgesCosts):
+            return None
+        return self._strategy.against(row)
+
+    def _is_measuring(self, row: TrialRow) -> bool:
+        """Whether a row is of the rung before training."""
+        return self._config.measure_first and row.rung == 0 and row.state in ("pruned", "passed")
+
     def went_out(self, ask: Ask, candidate: Candidate) -> None:
-        """A new trial of this candidate, live and in replay alike."""
+        """A trial of this candidate begins or goes on, live and in replay alike."""
+        if ask.trial < self.handed_out:
+            if self._given_back.pop(ask.key, None) is not None:
+                self._strategy.handed_out(candidate, _part(ask.origin))
+            return
         self.handed_out += 1
         self._seeds[ask.key] += 1
         self._finalists += ask.origin == "finalist"
@@ -97,6 +133,8 @@ class Schedule:
 
     def tell(self, row: TrialRow) -> None:
         """A result, at a rung or at the end."""
+        if self._is_measuring(row) and row.state == "pruned":
+            self._given_back[row.key] = row
         self._strategy.tell(row)
 
     def _proposal_went_out(self, ask: Ask, candidate: Candidate) -> None:
@@ -104,6 +142,7 @@ class Schedule:
         first = self._config.seed
         if ask.seed == first:
             self._proposed += 1
+            self._drawn += ask.origin == RANDOM
             self._first = [one for one in self._first if one[0].key != ask.key]
             seeds = range(first + 1, first + self._config.seeds)
             self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]

@@ -21,6 +21,7 @@ from controller.strategies import SearchSpace
 from controller.trial import Log, Trial
 from controller.warm_start import WarmStart
 from results import Ask, Objective, TrialRow, parse_objectives
+from results.outcomes import GIVEN_BACK
 from search_space import Space
 
 LOST_RETRIES = 2  # a worker's death is not the design's fault
@@ -54,7 +55,7 @@ class Search:
         self._again: list[Trial] = []  # interrupted or lost: to be run again
         self._errors: list[str] = []  # in a row
         self._clock = clock
-        self._halving = Halving(config.rungs, objectives)
+        self._halving = Halving(config.rungs, objectives, config.shares)
         self._standing: dict[tuple[int, int], TrialRow] = {}  # last row by trial and attempt
         self._schedule = Schedule(space, objectives, config, baselines, warm or WarmStart())
         self._replay(log.events)
@@ -87,8 +88,15 @@ class Search:
                 self.exhausted = not self.running  # a result may still give a finalist
                 return None
             candidate, origin, seed = planned
-            number = self._schedule.handed_out
-            trial = Trial(number, 0, seed, candidate.design, origin, candidate.settings)
+            trial = self._schedule.given_back(candidate) or Trial(
+                self._schedule.handed_out,
+                0,
+                seed,
+                candidate.design,
+                origin,
+                candidate.settings,
+                self._schedule.first_rung(origin),
+            )
         if (trial.trial, trial.attempt, trial.rung) not in self._logged:
             self._log_ask(trial)
         self.running[trial.trial] = (trial, self._clock())
@@ -105,7 +113,7 @@ class Search:
         The decision is stored with the row. A trial that stops may be handed out again later.
         """
         assert row.rung < len(self.rungs) - 1, "the last rung is the end, which is for `finish`"
-        against = self._halving.against(row)
+        against = self._halving.against(row) or self._schedule.against(row)
         state = "passed" if against is None else "pruned"
         stored = self.log.append(replace(row, state=state, reason=against))
         if stored is None:  # it was reported before, and the first decision holds
@@ -166,7 +174,7 @@ class Search:
     @property
     def complete(self) -> bool:
         """Whether the budget is spent and everything that is due has been handed out."""
-        spent = self._schedule.handed_out >= self.config.trials
+        spent = self._schedule.begun >= self.config.trials
         return not self._again and (spent or self.exhausted) and self._due() is None
 
     def _due(self) -> TrialRow | None:
@@ -175,11 +183,14 @@ class Search:
 
     def states(self) -> Counter[str]:
         """How many trials ended how; each lost attempt counts, a trial that goes on does not."""
-        return Counter(row.state for row in self._ends())
+        return Counter(
+            GIVEN_BACK if self._schedule.is_given_back(row) else row.state for row in self._ends()
+        )
 
     def done_trials(self) -> int:
         """Trials with a result that stands; a lost one will be tried again or is not one."""
-        return len({row.trial for row in self._ends() if row.state != "lost"})
+        ends = [row for row in self._ends() if row.state != "lost"]
+        return len({row.trial for row in ends if not self._schedule.is_given_back(row)})
 
     def _ends(self) -> list[TrialRow]:
         standing = list(self._standing.values())  # other threads ask as well
@@ -208,7 +219,7 @@ class Search:
         """What an ask means to the state, live and in replay alike."""
         self._logged.add((ask.trial, ask.attempt, ask.rung))
         self._halving.went_out(ask)
-        if ask.attempt == 0 and ask.rung == 0:
+        if ask.attempt == 0:
             self._schedule.went_out(ask, candidate)
 
     def _take_in(self, row: TrialRow) -> None:

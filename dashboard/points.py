@@ -18,6 +18,7 @@ from results import (
     interval,
     non_dominated,
 )
+from results.outcomes import outcome_counts
 
 SHOWN = 2000  # points that a browser draws and pans without a stutter
 CHECKPOINTS = 60
@@ -133,10 +134,7 @@ def _growth(unit: pd.DataFrame, axes: Sequence[Objective]) -> pd.DataFrame:
 
 def summary(frame: pd.DataFrame, objectives: Sequence[Objective]) -> str:
     """How many trials came to what, and what their number allows to say."""
-    between = frame["state"].eq("passed")  # they reached a rung and go on
-    states = frame.loc[~between, "state"].value_counts()
-    parts = [f"{count:,} {state}" for state, count in states.items()]
-    parts += [f"{between.sum():,} on the way"] if between.any() else []
+    parts = [f"{count:,} {word}" for word, count in outcome_counts(frame).items()]
     total = f"{len(frame):,} trial{'' if len(frame) == 1 else 's'}"
     text = f"{total}: {', '.join(parts)}."
     return f"{text} {against_random(frame, objectives).sentence}"

@@ -113,11 +113,11 @@ class Evaluator:
     ) -> Iterator[Measurement]:
         """What is known of a trial after each of the shares `rungs` of its training.
 
-        All but the last are `paused`, unless one ends it; every failure is a result with its
-        reason. Settings hold for this trial alone; without them the run's own configuration does.
-        If the file `checkpoint` holds this very trial's training so far, it goes on from there,
-        and costs are not measured again. A `thorough` trial has the whole grid measured, in fresh
-        processes as well.
+        A share of 0 is that of its costs alone. All but the last are `paused`, unless one ends it;
+        every failure is a result with its reason. Settings hold for this trial alone; without them
+        the run's own configuration does. If the file `checkpoint` holds this very trial's training
+        so far, it goes on from there, and costs are not measured again. A `thorough` trial has the
+        whole grid measured, in fresh processes as well.
         """
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
@@ -132,7 +132,10 @@ class Evaluator:
                 yield _ended(found, "infeasible", reason)
                 return
             saved.beside.update(metrics=dict(found.metrics), notes=dict(found.notes))
-            yield from self._learned(design, seed, (training, task), found, saved, rungs)
+            if rungs[0] == 0:
+                yield _ended(found, "paused", "measured, not trained")
+            trained = [share for share in rungs if share > 0]
+            yield from self._learned(design, seed, (training, task), found, saved, trained)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -19,6 +19,7 @@ from results.designs import by_design, with_best_measured
 from results.fronts import signed_points
 from results.objectives import Objective
 from results.origins import RANDOM, STRATEGY
+from results.outcomes import given_back
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,7 +98,7 @@ def _too_few(searched: int, random: int) -> str | None:
 def _points(frame: pd.DataFrame, kind: str, objectives: Sequence[Objective]) -> Floats:
     """(N, M) of each design of a kind, smaller is better; inf for one that came to nothing."""
     of_kind = frame["origin"].astype(str).str.startswith(kind) & frame["state"].isin(OUTCOMES)
-    rows = frame[of_kind]
+    rows = frame[of_kind & ~given_back(frame)]
     complete = signed_points(by_design(rows, objectives), objectives)
     nothing = np.full((rows["key"].nunique() - len(complete), len(objectives)), np.inf)
     return np.concatenate([complete, nothing])

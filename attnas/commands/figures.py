@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from results import Noise, absolute_interval, interval
+from results.outcomes import outcome_counts
 from results.schema import FIXED_COLUMNS
 
 PHASE = re.compile(
@@ -93,9 +94,7 @@ def settings_in_words(settings: object) -> str:
 
 def outcomes(frame: pd.DataFrame) -> str:
     """What came of the trials, and how many wait between rungs: `7 complete, 1 on the way`."""
-    between = frame["state"].eq("passed")
-    words = [f"{n} {state}" for state, n in frame.loc[~between, "state"].value_counts().items()]
-    return ", ".join([*words, *([f"{between.sum()} on the way"] if between.any() else [])])
+    return ", ".join(f"{count} {word}" for word, count in outcome_counts(frame).items())
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:

@@ -19,6 +19,7 @@ from results import (
     noise_is_known,
     shared_half_width,
 )
+from results.outcomes import NOT_TRAINED, given_back
 
 
 def remarks(run: Run, report: pd.DataFrame, shown: pd.DataFrame, noise: Noise) -> list[str]:
@@ -45,12 +46,13 @@ def remarks(run: Run, report: pd.DataFrame, shown: pd.DataFrame, noise: Noise) -
 
 def first_failures(frame: pd.DataFrame) -> list[str]:
     """The designs that are left out, how many trials were stopped, and why others failed."""
-    stopped = frame["state"].eq("pruned")
-    others = frame[~_broke_a_limit_later(frame) & ~stopped]
+    ended, returned = frame["state"].eq("pruned"), given_back(frame)
+    others = frame[~_broke_a_limit_later(frame) & ~ended]
     lines = left_out(frame)
-    if stopped.any():
-        trials = "1 trial was" if stopped.sum() == 1 else f"{stopped.sum()} trials were"
-        lines.append(f"{trials} stopped at a rung.")
+    for which, what in ((ended & ~returned, "stopped at a rung"), (returned, NOT_TRAINED)):
+        if which.any():
+            trials = "1 trial was" if which.sum() == 1 else f"{which.sum()} trials were"
+            lines.append(f"{trials} {what}.")
     return lines + [f"One trial was {state}: {reason}" for _, state, reason in failures(others)[:3]]
 
 

@@ -15,6 +15,7 @@ from controller.rungs import RungsConfig
 from results import Run
 from results.folder import CONFIG
 from results.origins import PRESET, RANDOM, STRATEGY, keys_from
+from results.outcomes import given_back
 
 PERCENTAGE = re.compile(r"(\d+)%")
 NAMED = 8  # trials that one remark names at most
@@ -57,6 +58,11 @@ def _trained(config: RunConfig, frame: pd.DataFrame) -> list[str]:
         )
     if keys_from(frame, PRESET):
         lines.append(f"Presets were trained under {_seeds(search.preset_seeds)}.")
+    if search.measure_first:
+        lines.append(
+            "A proposal whose measured costs disappointed could be given back before its training; "
+            f"{int(given_back(frame).sum())} stand so."
+        )
     if search.rungs is not None:
         lines.append(_stopped(search.rungs, frame))
     if search.warm_start and keys_from(frame, STRATEGY, RANDOM):
@@ -75,7 +81,7 @@ def _trained(config: RunConfig, frame: pd.DataFrame) -> list[str]:
 def _stopped(rungs: RungsConfig, frame: pd.DataFrame) -> str:
     """Where trials may be stopped, how many go on, and how many did not."""
     shares = " and ".join(f"{share:.0%}" for share in rungs.shares[:-1])
-    count = int(frame["state"].eq("pruned").sum())
+    count = int((frame["state"].eq("pruned") & ~given_back(frame)).sum())
     stood = "1 trial stands" if count == 1 else f"{count} trials stand"
     return (
         f"Trials could be stopped at rungs, after {shares} of the training, from where about one "

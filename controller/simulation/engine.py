@@ -70,6 +70,7 @@ class _End:
     worker: int = field(compare=False)
     trial: Trial = field(compare=False)
     rung: int = field(compare=False)
+    share: float = field(compare=False)  # of a whole trial, since it began or went on
     crashed: bool = field(compare=False)
 
 
@@ -97,6 +98,7 @@ class SimulatedEngine:
         self._spent = 0.0
         self._begun = 0.0
         self._budget = budget
+        self._done: dict[int, float] = {}  # share of a whole trial, by trial
         self._shares = tuple(search.rungs)
 
     def run(self) -> list[Outcome]:
@@ -105,7 +107,7 @@ class SimulatedEngine:
         while self._start_what_can() or self._queue:
             end = heapq.heappop(self._queue)
             self._clock.now = end.time
-            self._spent += self._shares[end.rung] - self._before(end.rung)
+            self._spent += end.share
             row = self._row(end)
             outcomes.append(Outcome(row, end.time, self._spent))
             if self._goes_on(row):
@@ -134,7 +136,8 @@ class SimulatedEngine:
 
     def _begin(self, worker: int, trial: Trial, rung: int) -> None:
         """A stretch of training from one rung to the next."""
-        share = self._shares[rung] - self._before(rung)
+        share = self._share(rung) - self._done.get(trial.trial, 0.0)
+        self._done[trial.trial] = self._share(rung)
         self._begun += share
         takes = self._problem.seconds(trial.candidate, share)
         crashed = bool(self._crashes) and self._rng.random() < self._crashes
@@ -142,11 +145,12 @@ class SimulatedEngine:
             takes *= self._rng.random()
         self._events += 1
         now, number = self._clock.now, self._events
-        end = _End(now + takes, number, now, worker, trial, rung, crashed)
+        end = _End(now + takes, number, now, worker, trial, rung, share, crashed)
         heapq.heappush(self._queue, end)
 
-    def _before(self, rung: int) -> float:
-        return self._shares[rung - 1] if rung else 0.0
+    def _share(self, rung: int) -> float:
+        """Of a whole trial, what is done when it reaches a rung."""
+        return self._shares[rung] or self._problem.measuring
 
     def _row(self, end: _End) -> TrialRow:
         """What a worker would have reported."""
@@ -154,7 +158,7 @@ class SimulatedEngine:
         metrics: Mapping[str, float] = {}
         if not end.crashed:
             metrics = self._problem.evaluate(end.trial.candidate, share)
-        state, reason = self._state(end, metrics)
+        state, reason = self._state(end, metrics, share)
         return TrialRow.from_plain(
             end.trial.row_fields()
             | {"rung": end.rung, "state": state, "reason": reason}
@@ -162,12 +166,14 @@ class SimulatedEngine:
             | {"worker": f"simulated-{end.worker}", "metrics": dict(metrics)}
         )
 
-    def _state(self, end: _End, metrics: Mapping[str, float]) -> tuple[State, str | None]:
+    def _state(
+        self, end: _End, metrics: Mapping[str, float], share: float
+    ) -> tuple[State, str | None]:
         if end.crashed:
             return "failed", "a simulated crash"
         if not metrics:
             return "infeasible", f"{self._problem.name} has no result for this candidate"
-        if self._problem.point(metrics) is None:
+        if share and self._problem.point(metrics) is None:
             return "diverged", "an objective has no value"
         if end.rung < len(self._shares) - 1:
             return "pruned", "paused at a rung"

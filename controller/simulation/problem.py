@@ -38,9 +38,17 @@ class Problem:
     full_seconds: Callable[[Candidate], float] = field(default=_unit_seconds, repr=False)
     known: tuple[str, ...] = ()  # objectives that need no training; `space.known` gives them
     shares: tuple[float, ...] | None = None  # of the training budget that have a result
+    measured: tuple[str, ...] = ()  # objectives that are measured before training
+    measuring: float = 0.05  # of a whole training, what measuring takes
 
     def evaluate(self, candidate: Candidate, share: float = 1.0) -> Mapping[str, float]:
-        """Metrics after a share of the training; an objective is missing if it diverged."""
+        """Metrics after a share of the training; an objective is missing if it diverged.
+
+        After none of it, those that were measured and those that are known.
+        """
+        if share == 0:
+            whole = self.measure(candidate, 1.0)
+            return {name: whole[name] for name in (*self.known, *self.measured) if name in whole}
         if self.shares is None:
             return self.measure(candidate, 1.0)
         nearest = min(self.shares, key=lambda known: abs(known - share))
@@ -52,7 +60,7 @@ class Problem:
         return self.measure(candidate, nearest)
 
     def seconds(self, candidate: Candidate, share: float = 1.0) -> float:
-        """Simulated time of training for this share of the budget."""
+        """Simulated time of this share of a trial, measuring included."""
         return share * self.full_seconds(candidate)
 
     def point(self, metrics: Mapping[str, float]) -> list[float] | None:

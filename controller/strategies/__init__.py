@@ -4,7 +4,13 @@ from controller.strategies.adapters import ADAPTERS
 from controller.strategies.auto import Auto
 from controller.strategies.evolution import Evolution
 from controller.strategies.grid import GridSearch
-from controller.strategies.interface import MakeStrategy, Proposal, SearchSpace, Strategy
+from controller.strategies.interface import (
+    JudgesCosts,
+    MakeStrategy,
+    Proposal,
+    SearchSpace,
+    Strategy,
+)
 from controller.strategies.model_based import ModelBased
 from controller.strategies.nsga2 import Nsga2
 from controller.strategies.random_search import RandomSearch
@@ -21,4 +27,19 @@ STRATEGIES: dict[str, MakeStrategy] = {
     **ADAPTERS,
 }
 
-__all__ = ["STRATEGIES", "MakeStrategy", "Proposal", "SearchSpace", "Strategy"]
+# those that may give a candidate back when its costs have been measured
+JUDGES = [
+    name
+    for name, made in STRATEGIES.items()
+    if isinstance(made, type) and issubclass(made, JudgesCosts)
+]
+
+__all__ = [
+    "JUDGES",
+    "STRATEGIES",
+    "JudgesCosts",
+    "MakeStrategy",
+    "Proposal",
+    "SearchSpace",
+    "Strategy",
+]

@@ -7,7 +7,7 @@ was found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import moocore
 import numpy as np
@@ -34,35 +34,72 @@ class Models:
         features: Features,
         observed: Observed,
         found: Sequence[tuple[Warp, Shape] | None],
+        measured: Mapping[str, tuple[Candidate, Numbers]],
     ) -> None:
-        self.features = features
-        rows, points, extra = features.of(observed.candidates), observed.points, observed.extra
+        """`found` holds the shape of each objective's surrogate, None for those always known.
+
+        `measured` holds candidates that may not have been trained, and their objectives as
+        `Observations.measured_costs` gives them.
+        """
+        self.features, self._measured = features, measured
+        told = {one.key for one in observed.candidates}
+        untold = [pair for key, pair in measured.items() if key not in told]
         self._of: list[ObjectiveModel | None] = [
-            None
-            if best is None
-            else ObjectiveModel(rows, points[:, axis], features.groups, extra[:, axis], best)
+            None if best is None else self._model(axis, best, observed, untold)
             for axis, best in enumerate(found)
         ]
 
-    def expected(self, candidates: Sequence[Candidate]) -> Numbers:
-        """(candidates, objectives)"""
-        points, rows = self.features.costs(candidates), self.features.of(candidates)
-        for axis, model in enumerate(self._of):
-            if model is not None:
-                points[:, axis] = model.mean(rows)
+    def _model(
+        self,
+        axis: int,
+        best: tuple[Warp, Shape],
+        observed: Observed,
+        untold: Sequence[tuple[Candidate, Numbers]],
+    ) -> ObjectiveModel:
+        """From all that have a value of this objective, trained or not."""
+        more = [(one, costs[axis]) for one, costs in untold if not np.isnan(costs[axis])]
+        rows = self.features.of([*observed.candidates, *(one for one, _ in more)])
+        values = np.append(observed.points[:, axis], [value for _, value in more])
+        extra = np.append(observed.extra[:, axis], np.zeros(len(more)))
+        return ObjectiveModel(rows, values, self.features.groups, extra, best)
+
+    def _certain(self, candidates: Sequence[Candidate]) -> Numbers:
+        """What was counted or measured, nan elsewhere: (candidates, objectives)."""
+        points = self.features.costs(candidates)
+        for index, candidate in enumerate(candidates):
+            if candidate.key in self._measured:
+                costs = self._measured[candidate.key][1]
+                points[index] = np.where(np.isnan(costs), points[index], costs)
         return points
 
-    def draws(self, candidates: Sequence[Candidate], normal: Numbers) -> Numbers:
-        """What is likely at standard normal numbers (draws, objectives).
-
-        (draws, candidates, objectives)
-        """
-        rows = self.features.of(candidates)
-        points = np.empty((len(normal), len(candidates), len(self._of)))
-        points[:] = self.features.costs(candidates)
+    def expected(self, candidates: Sequence[Candidate]) -> Numbers:
+        """(candidates, objectives)"""
+        points, rows = self._certain(candidates), self.features.of(candidates)
         for axis, model in enumerate(self._of):
             if model is not None:
-                points[:, :, axis] = model.draws(rows, normal[:, axis])
+                points[:, axis] = np.where(
+                    np.isnan(points[:, axis]), model.mean(rows), points[:, axis]
+                )
+        return points
+
+    def draws(
+        self, candidates: Sequence[Candidate], normal: Numbers, noisy: Sequence[bool] = ()
+    ) -> Numbers:
+        """What is likely at standard normal numbers (draws, objectives).
+
+        (draws, candidates, objectives); `noisy` as in `ObjectiveModel.draws`, by objective.
+        """
+        noisy = noisy or [False] * len(self._of)
+        rows = self.features.of(candidates)
+        points = np.empty((len(normal), len(candidates), len(self._of)))
+        points[:] = self._certain(candidates)
+        for axis, model in enumerate(self._of):
+            if model is not None:
+                drawn, certain = (
+                    model.draws(rows, normal[:, axis], noisy=noisy[axis]),
+                    points[:, :, axis],
+                )
+                points[:, :, axis] = np.where(np.isnan(certain), drawn, certain)
         return points
 
 
@@ -102,9 +139,30 @@ class Acquisition:
     def __call__(self, candidates: Sequence[Candidate]) -> Numbers:
         """(candidates,)"""
         points = self._models.draws(candidates, self._normal)
+        return self._gains(points).mean(axis=0) * self._chances(candidates)
+
+    def worth_measuring(
+        self, candidates: Sequence[Candidate], measured: Sequence[bool], price: float
+    ) -> Numbers:
+        """The gain to have in hand at which measuring one more candidate would not pay.
+
+        (candidates,); `measured` marks the objectives that this tells, `price` is its cost in
+        gain. It is the z of E[max(gain - z, 0)] = price over what measuring may tell (Weitzman
+        1979, "Optimal search for the best alternative").
+        """
+        count = len(self._normal)
+        told, left = np.repeat(self._normal, count, axis=0), np.tile(self._normal, (count, 1))
+        points = self._models.draws(candidates, np.where(measured, told, left), measured)
+        gains = self._gains(points).reshape(count, count, -1).mean(axis=1)
+        best_first = -np.sort(-gains * self._chances(candidates), axis=0)
+        each = np.arange(1, count + 1)[:, None]
+        # if the best k exceed z, z is (their sum - count * price) / k; the largest such is it
+        return ((np.cumsum(best_first, axis=0) - count * price) / each).max(axis=0)
+
+    def _gains(self, points: Numbers) -> Numbers:
+        """Of points (draws, candidates, objectives): (draws, candidates)."""
         scaled = (points - self._low) / self._wide
-        gains = self._region.gains(scaled.reshape(-1, points.shape[2]))
-        return gains.reshape(len(points), -1).mean(axis=0) * self._chances(candidates)
+        return self._region.gains(scaled.reshape(-1, points.shape[2])).reshape(len(points), -1)
 
     def _chances(self, candidates: Sequence[Candidate]) -> Numbers:
         if self._chance is None:

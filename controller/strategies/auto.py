@@ -48,7 +48,7 @@ class Auto:
         part = "model"
         if self._told > MOST_ROWS or rng.random() < self.hedge:
             first, part = self._evolution, "evolution"
-        proposal = first.ask()
+        proposal = first.ask() or self._model.ask()
         return None if proposal is None else Proposal(proposal.candidate, proposal.part or part)
 
     @property
@@ -77,6 +77,9 @@ class Auto:
         self._told += 1
         if row.state in ("lost", "passed"):
             return
+        if self._model.is_given_back(row.key):
+            self._part_of.pop(row.key, None)
+            return
         scores = signed_scores(row, self._objectives)
         gain = 0.0 if scores is None else self._gained(np.array([scores]))
         part = self._part_of.pop(row.key, None)
@@ -86,6 +89,9 @@ class Auto:
         elif row.key in self._stopped:  # at a rung, and then went on after all
             part, place = self._stopped[row.key]
             self._gains[part][place] = max(gain, self._gains[part][place])
+
+    def against(self, row: TrialRow) -> str | None:
+        return self._model.against(row)
 
     def _gained(self, point: Numbers) -> float:
         """The share of the front's box that a point adds, and the front with it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -80,6 +80,9 @@ class SearchSpace(Protocol):
         ...
 
 
+BY_MODEL = "model"  # the part whose proposals rest on what a model expects of their costs
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A candidate, and which part of the strategy proposed it where it has several."""
@@ -105,6 +108,18 @@ class Strategy(Protocol):
 
     def tell(self, row: TrialRow) -> None:
         """A result came back; of a trial that goes through rungs, one at each."""
+        ...
+
+
+@runtime_checkable
+class JudgesCosts(Protocol):
+    """A strategy that may give a candidate back when its costs have been measured."""
+
+    def against(self, row: TrialRow) -> str | None:
+        """Why the trial of this row, not told yet, should not be trained now; None if it should.
+
+        It may be proposed again: then it is handed out once more, and trained.
+        """
         ...
 
 

@@ -60,7 +60,12 @@ class ObjectiveModel:
         """The median of what is likely, which a warp leaves where it is, (rows,)."""
         return self._warp.back(self._surrogate.predict(rows)[0])
 
-    def draws(self, rows: Numbers, normal: Numbers) -> Numbers:
-        """What is likely, at standard normal numbers (draws,): (draws, rows)."""
+    def draws(self, rows: Numbers, normal: Numbers, *, noisy: bool = False) -> Numbers:
+        """What is likely, at standard normal numbers (draws,): (draws, rows).
+
+        `noisy` ones are of what would be found, which the rows' numbers do not say all about.
+        """
         mean, sd = self._surrogate.predict(rows)
+        if noisy:
+            sd = np.hypot(sd, self._surrogate.noise_sd)
         return self._warp.back(mean + normal[:, None] * sd)

@@ -44,9 +44,34 @@ class Observations:
         self.candidates: dict[str, Candidate] = {}  # by key
         self.bad: dict[str, Candidate] = {}  # those that ended without a result
         self.good: dict[str, Candidate] = {}  # those that did not
+        self.costs: dict[str, tuple[Candidate, Numbers]] = {}  # as `measured_costs`, by key
+        self._measuring_s: dict[str, float] = {}  # seconds, by key
+        self.measuring_shares: list[float] = []  # of the time of a whole trial
+
+    def measured_costs(self, row: TrialRow) -> Numbers | None:
+        """The objectives of a trial that was measured and not trained yet, smaller is better.
+
+        nan for those that only training tells; None for a row that says something else.
+        """
+        known = [o.column in row.metrics for o in self._objectives]
+        if row.state not in ("pruned", "passed") or all(known):
+            return None
+        return np.array(
+            [
+                float(o.signed(row.metrics[o.column])) if is_known else np.nan
+                for o, is_known in zip(self._objectives, known, strict=True)
+            ]
+        )
 
     def take(self, row: TrialRow) -> None:
         """Keep what a row says."""
+        seconds = row.finished_at - row.started_at
+        if (costs := self.measured_costs(row)) is not None:
+            self.costs[row.key] = Candidate.of(row), costs
+            self._measuring_s[row.key] = seconds
+            return
+        if row.state == "complete" and row.key in self._measuring_s and seconds > 0:
+            self.measuring_shares.append(self._measuring_s.pop(row.key) / seconds)
         if row.state in BAD:
             self.bad.setdefault(row.key, Candidate.of(row))
         elif row.state != "lost" and all(o.column in row.metrics for o in self._objectives):

@@ -112,6 +112,8 @@ class Surrogate:
         self._lower = cholesky(kernel, lower=True)
         self._weights = cho_solve((self._lower, True), standard)
         self._variance = max(float(standard @ self._weights) / len(values), 1e-12)
+        # of one value that is found, around what is expected of many
+        self.noise_sd = math.sqrt(math.exp(shape.noise) * self._variance) * self._sd
 
     def predict(self, rows: Numbers) -> tuple[Numbers, Numbers]:
         """Means and standard deviations of what would be found there, without its noise."""
