@@ -28,7 +28,7 @@ from strategy_examples import (
 )
 
 from controller import Candidate, CandidateSpace
-from controller.strategies import STRATEGIES
+from controller.strategies import STRATEGIES, model_based, pool
 from results import TrialRow
 from results.schema import State
 
@@ -39,6 +39,16 @@ TRIALS = 40  # of the others; more than their populations
 
 every_strategy = pytest.mark.parametrize("name", list(STRATEGIES))
 every_space = pytest.mark.parametrize("space", [make() for make in SPACES.values()], ids=SPACES)
+
+
+@pytest.fixture(autouse=True)
+def _small_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixth of what a model usually looks at: what is tested here does not depend on it."""
+    sizes = {"CHUNK": 8, "MOVED": 26, "CROSSED": 14, "UNIFORM": 7}
+    for name, size in sizes.items():
+        monkeypatch.setattr(pool, name, size)
+    monkeypatch.setattr(model_based, "CLIMBERS", 4)
+    monkeypatch.setattr(model_based, "MOVES", 3)
 
 
 def trials_of(name: str) -> int:

@@ -93,6 +93,9 @@ class ModelBased:
         costs = self._observations.measured_costs(row)
         if costs is None or row.key not in self._out or observed.complete.sum() < 2:
             return None
+        measured = [not np.isnan(cost) for cost in costs]
+        if not any(m and exact is None for m, exact in zip(measured, self._features.exact)):
+            return None  # all was counted before
         rng = np.random.default_rng([self._seed, len(self._out), self._in_a_row, 8])
         own = self._out[row.key]
         judged = self._judged(observed, rng, {row.key: (own, costs)})
@@ -106,7 +109,6 @@ class ModelBased:
             return None
         others = [pool[i] for i in np.argsort(-gains, kind="stable") if not known[i]][:UNMEASURED]
         price = float(np.median(self._observations.measuring_shares or [PRICE])) * gains.max()
-        measured = [not np.isnan(cost) for cost in costs]
         if not others or gain >= acquisition.worth_measuring(others, measured, price).max():
             return None
         return f"{NOT_TRAINED}: with these costs it promises less than others"
