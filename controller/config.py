@@ -49,6 +49,11 @@ TIMED = ("prefill_", "decode_", "train_step_", "predicted_")
 DEFAULT_TASK: dict[str, Any] = {"recall": {}, "lm": {}}
 
 
+def _none_is_a_word_too(schema: dict[str, Any]) -> None:
+    """In an editor as well, `none` stands for nothing."""
+    schema["anyOf"].append({"const": "none"})
+
+
 class SearchConfig(BaseModel):
     """Which designs, how many, and what stands beside them."""
 
@@ -92,6 +97,7 @@ class SearchConfig(BaseModel):
     rungs: RungsConfig | None = Field(
         default=None,
         description="stop trials on the way that fall behind; `none` trains each to its end",
+        json_schema_extra=_none_is_a_word_too,
     )
 
     measure_first: bool = Field(

@@ -28,6 +28,7 @@ from controller.search import Search
 from controller.warm_start import WarmStart, kept_warm_start, warm_start
 from controller.worker import measurements_folder, remove_checkpoints
 from evaluator import Evaluator, Task
+from evaluator.machine_state import machine_state
 from evaluator.tasks.mix import read_data
 from results import RunError, RunWriter, interpret, read_run
 from search_space import ConfigError, Design, Problem, Space
@@ -153,6 +154,7 @@ def provenance() -> dict[str, Any]:
         "versions": {name: version(name) for name in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": machine_state("cpu").get("processor"),
         "system": platform.system(),
         "cores": len(os.sched_getaffinity(0)),
         "arguments": sys.argv[1:],

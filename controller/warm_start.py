@@ -27,6 +27,7 @@ from controller.nearby import nearby
 from controller.plan import own_settings, planned, planned_baselines
 from controller.rungs import order_of
 from evaluator.limits import broken_limit
+from evaluator.machine_state import machine_state
 from results import Objective, Run, RunError, TrialRow, parse_objectives
 from results.files import write_atomic
 from results.journal import decode, encode
@@ -188,6 +189,10 @@ def _why_not_measured_alike(config: RunConfig, run: Run, rows: Sequence[TrialRow
     machine = run.provenance.get("machine", platform.machine())
     if machine != platform.machine():
         return f"{timed[0]} was measured on {machine} there, {platform.machine()} here"
+    own = str(machine_state("cpu").get("processor", ""))
+    there = run.provenance.get("processor") or own  # older runs do not say theirs
+    if own and there != own:
+        return f"{timed[0]} was measured on {there} there, {own} here"
     return None
 
 

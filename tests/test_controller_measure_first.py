@@ -245,7 +245,7 @@ def test_a_real_search_measures_and_trains_each_design_once(tmp_path: Path) -> N
     before = every[every["rung"] == 0].set_index("trial")
     assert len(before) >= 5
     assert before["accuracy"].isna().all()
-    after = trained.set_index("trial").loc[before.index.intersection(trained["trial"])]
+    after = trained.set_index("trial").loc[before.index.intersection(list(trained["trial"]))]
     for column in ("prefill_24_ratio", "kv_cache_bytes", "peak_train_bytes"):
         assert before.loc[after.index, column].equals(after[column])
 

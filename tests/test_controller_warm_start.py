@@ -82,13 +82,15 @@ def torch_version() -> str:
 def earlier(tmp_path: Path) -> Callable[..., Path]:
     """Runs whose searches went to their end on made-up results."""
 
-    def make(name: str, config: RunConfig, data: str = DATA, **changes: Any) -> Path:
+    def make(
+        name: str, config: RunConfig, data: str = DATA, processor: str | None = None, **changes: Any
+    ) -> Path:
         with RunWriter.create(
             tmp_path / name,
             config=config.to_plain(),
             config_text="",
             objectives=dict(config.objectives),
-            provenance={"data": data},
+            provenance={"data": data, "processor": processor},
             name=name,
         ) as writer:
             run_out(Search.of(config, writer), **changes)
@@ -224,6 +226,20 @@ def test_what_differs_is_said_and_the_front_goes_first(
     proposals = 24 - 4 - 2
     assert 1 <= len(first) <= proposals // 4
     assert len({trial.candidate.key for trial in trials[: 24 - 2]}) == 22  # each once
+
+
+@pytest.mark.parametrize(("there", "told"), [("Fast", 24), (None, 24), ("Slow", 0)])
+def test_what_was_measured_on_another_processor_is_not_told(
+    earlier: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, there: str | None, told: int
+) -> None:
+    """A run that does not say its processor is believed to have had this one."""
+    monkeypatch.setattr("controller.warm_start.machine_state", lambda _: {"processor": "Fast"})
+    old = earlier("old", config_of(objectives=MEASURED), processor=there)
+    config = config_of(search={"warm_start": [str(old)]}, objectives=MEASURED)
+    warm = warm_start(config, DATA)
+    assert len(warm.rows) == told
+    why = "since prefill_24_ratio was measured on Slow there, Fast here"
+    assert (why in warm.said[0]) == (told == 0)
 
 
 def test_threads_do_not_matter_where_nothing_measured_is_an_objective(

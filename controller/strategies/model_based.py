@@ -94,8 +94,9 @@ class ModelBased:
         if costs is None or row.key not in self._out or observed.complete.sum() < 2:
             return None
         measured = [not np.isnan(cost) for cost in costs]
-        if not any(m and exact is None for m, exact in zip(measured, self._features.exact)):
-            return None  # all was counted before
+        counted = [column is not None for column in self._features.exact]
+        if not any(m > c for m, c in zip(measured, counted, strict=True)):
+            return None  # measuring said nothing new
         rng = np.random.default_rng([self._seed, len(self._out), self._in_a_row, 8])
         own = self._out[row.key]
         judged = self._judged(observed, rng, {row.key: (own, costs)})
