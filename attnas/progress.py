@@ -16,6 +16,7 @@ from rich.text import Text
 
 from controller import Session
 from results import TrialRow, hypervolume_over_time, parse_objectives
+from results.outcomes import in_words
 
 
 @contextmanager
@@ -118,8 +119,9 @@ def _print_lines(session: Session, stop: threading.Event) -> None:
             )
             budget = session.config.search.trials
             said = "; ".join(part for part in (figures, row.reason) if part)
+            ended = in_words(row.state, row.reason)
             print(
-                f"trial {row.trial} ({session.done_trials} of {budget}) {row.origin} {row.state}: "
+                f"trial {row.trial} ({session.done_trials} of {budget}) {row.origin} {ended}: "
                 + said,
                 file=sys.stderr,
                 flush=True,

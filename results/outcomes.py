@@ -12,6 +12,11 @@ NOT_TRAINED = "measured, not trained"  # how the reason begins of a trial that w
 GIVEN_BACK, ON_THE_WAY = "given back", "on the way"
 
 
+def in_words(state: str, reason: str | None) -> str:
+    """The word for how a trial ended."""
+    return GIVEN_BACK if state == "pruned" and (reason or "").startswith(NOT_TRAINED) else state
+
+
 def given_back(frame: pd.DataFrame) -> pd.Series[bool]:
     """Marks trials that ended, so far, when their costs were measured."""
     reasons = frame["reason"].astype("string").str.startswith(NOT_TRAINED).fillna(False)
