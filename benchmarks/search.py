@@ -75,10 +75,13 @@ def main() -> None:
     problems = given.problems.split(",") if given.problems else names(given.folder, given.curves)
     strategies = given.strategies.split(",")
     tasks = [
-        Task(strategy, problem, seed, given.evaluations, given.workers, given.blind, given.crashes)
+        Task(strategy, problem, seed, trainings, given.workers, given.blind, given.crashes)
         for problem in problems
         for strategy in strategies
         if _can(strategy, _problem(problem, places, given.blind))
+        for trainings in [
+            min(given.evaluations, given.evaluations_slow if strategy in SLOW else 10**9)
+        ]
         for seed in range(given.seeds_slow if strategy in SLOW else given.seeds)
     ]
     found = {record_identity(r): r for r in kept(given.keep)}
@@ -105,6 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--seeds-slow", type=int, default=5, help=f"for {', '.join(SLOW)}")
     parser.add_argument("--evaluations", type=int, default=200, help="trainings per search")
+    parser.add_argument("--evaluations-slow", type=int, default=100, help="likewise, of these")
     parser.add_argument("--workers", type=int, default=1, help="simulated ones, of one search")
     parser.add_argument("--processes", type=int, default=2, help="searches run at once")
     parser.add_argument("--blind", action="store_true", help="nothing is known before training")

@@ -57,7 +57,7 @@ def lines_of(records: Sequence[Record]) -> list[str]:
         hidden = ", nothing known before training" if blind else ""
         many = "1 worker" if workers == 1 else f"{workers} workers"
         lines += ["", f"**{problem}** ({many}{hidden}): mean regret after so many trainings", ""]
-        counts = [c for c in COUNTS if c <= own[0]["task"]["evaluations"]]
+        counts = [c for c in COUNTS if c <= max(r["task"]["evaluations"] for r in own)]
         lines += table(own, {f"@{count}": ("spent", count) for count in counts})
         if workers > 1:  # one worker's time is its trainings
             lines += ["", "The same by time, in the time that so many random trainings take", ""]
@@ -105,19 +105,26 @@ def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def table(records: Sequence[Record], columns: Mapping[str, tuple[str, int]]) -> list[str]:
-    """One row per strategy, the best at the last column first."""
+    """One row per strategy, the best first at the last column that all of them reached."""
     by_strategy = grouped(records)
     values = {
-        strategy: {name: regrets_at(own, *where) for name, where in columns.items()}
+        strategy: {
+            name: regrets_at(own, *where)
+            for name, where in columns.items()
+            if where[1] <= own[0]["task"]["evaluations"]
+        }
         for strategy, own in by_strategy.items()
     }
-    last = list(columns)[-1]
+    last = [name for name in columns if all(name in cells for cells in values.values())][-1]
     order = sorted(values, key=lambda strategy: float(np.mean(values[strategy][last])))
     lines = [f"| | seeds | {' | '.join(columns)} | ms a trial |"]
     lines.append("|---" * (len(columns) + 3) + "|")
     for strategy in order:
         own = by_strategy[strategy]
-        cells = [_cell({s: values[s][name] for s in values}, strategy) for name in columns]
+        cells = [
+            _cell({s: values[s][name] for s in values if name in values[s]}, strategy)
+            for name in columns
+        ]
         cost = np.mean([1000 * r["cpu_seconds"] / len(r["regret"]) for r in own])
         lines.append(f"| {strategy} | {len(own)} | {' | '.join(cells)} | {cost:.3g} |")
     return lines
@@ -136,7 +143,12 @@ def regrets_at(records: Sequence[Record], by: str, count: int) -> Floats:
 
 
 def _cell(values: Mapping[str, Floats], strategy: str) -> str:
-    """Mean and half interval, with a mark for the best and what is within noise of it."""
+    """Mean and half interval, with a mark for the best and what is within noise of it.
+
+    Nothing for a strategy whose searches did not go so far.
+    """
+    if strategy not in values:
+        return ""
     best = min(values, key=lambda name: float(np.mean(values[name])))
     own = values[strategy]
     mark = " *" if strategy == best else " =" if within_noise(own, values[best]) else ""

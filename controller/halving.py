@@ -148,7 +148,10 @@ class Halving:
     def _margins(self, rung: _Rung) -> Points:
         """By objective: what the rung can't foretell; costs are known from the start."""
         return np.array(
-            [one.margin if is_trained else 0.0 for one, is_trained in self._pairs(rung)]
+            [
+                self._config.margin * one.margin if is_trained and self._config.margin else 0.0
+                for one, is_trained in self._pairs(rung)
+            ]
         )
 
     def _pairs(self, rung: _Rung) -> Iterator[tuple[Foresight, bool]]:

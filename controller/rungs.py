@@ -40,6 +40,12 @@ class RungsConfig(BaseModel):
         ge=4,
         description="finished trials that must show a rung's worth before it stops any",
     )
+    margin: float = Field(
+        default=1.0,
+        ge=0,
+        le=5,
+        description="how much of what a rung can't foretell speaks for a trial; 0 stops the most",
+    )
 
     @model_validator(mode="after")
     def _has_a_rung(self) -> RungsConfig:

@@ -653,11 +653,16 @@ def plain_row(trial: int, rung: int, accuracy: float, size: float, origin: str) 
 
 @pytest.fixture
 def rung_of_twelve() -> Halving:
+    return rung_with(1.0)
+
+
+def rung_with(margin: float) -> Halving:
     """Twelve presets of one size, 0.30, 0.32 ... right at the rung; four go on by their place.
 
     Their ends are as far from a line through them as 0.03 at the rung.
     """
-    halving = Halving(RungsConfig(first=0.3, least=8), parse_objectives(OBJECTIVES))
+    config = RungsConfig(first=0.3, least=8, margin=margin)
+    halving = Halving(config, parse_objectives(OBJECTIVES))
     for trial in range(12):
         accuracy = 0.30 + 0.02 * trial
         reached = plain_row(trial, 0, accuracy, 100.0, "preset:mha")
@@ -695,6 +700,13 @@ def test_a_trial_is_stopped_without_doubt_only_below_the_margin(rung_of_twelve: 
         if rung_of_twelve.against(plain_row(12, 0, accuracy, 100.0, "random")) is None
     )
     assert 0.41 < least < 0.45
+    for margin, limits in ((0.0, (0.455, 0.47)), (0.5, (0.43, 0.455)), (2.0, (0.37, 0.41))):
+        halving = rung_with(margin)
+        low, high = (
+            halving.against(plain_row(12, 0, accuracy, 100.0, "random")) is None
+            for accuracy in limits
+        )
+        assert (low, high) == (False, True)
     found = rung_of_twelve.against(plain_row(12, 0, 0.35, 100.0, "random"))
     assert found == (
         "stopped after 33% of its training: 9 of 13 trials at this rung came before it, and 4 go on"
