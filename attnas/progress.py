@@ -16,7 +16,7 @@ from rich.text import Text
 
 from controller import Session
 from results import TrialRow, hypervolume_over_time, parse_objectives
-from results.outcomes import in_words
+from results.outcomes import GIVEN_BACK, in_words
 
 
 @contextmanager
@@ -91,7 +91,13 @@ def _best_so_far(session: Session, rows: list[TrialRow]) -> str | None:
 def _time_left(session: Session, done: int, budget: int) -> str:
     """From this session's own rate, never past the deadline."""
     rows = list(session.search.rows)
-    here = {row.trial for row in rows if _is_end(row) and row.finished_at > session.started_at}
+    here = {
+        row.trial
+        for row in rows
+        if _is_end(row)
+        and in_words(row.state, row.reason) != GIVEN_BACK
+        and row.finished_at > session.started_at
+    }
     if not here:
         return ""
     left = (budget - done) * (time.time() - session.started_at) / len(here)

@@ -226,7 +226,8 @@ class Forecast:
         )
         ended = search.trials if self.reach is None else self.reach.middle[-1]
         kept = ended * weights if self.config.training.folds == 1 else 0.0
-        rows = search.trials * ROW_BYTES + self.measured * SAMPLE_BYTES
+        returned = GIVEN_BACK * self.plan.proposals if search.measure_first else 0
+        rows = (search.trials + returned) * ROW_BYTES + (self.measured + returned) * SAMPLE_BYTES
         stopped = search.trials - ended
         resuming = self.config.workers if self.config.training.checkpoint_every else 0
         return rows + kept, rows + kept + 3 * weights * (stopped + resuming)

@@ -69,6 +69,8 @@ class Halving:
             self._learn(row)
         if row.state not in ("pruned", "passed") or row.rung >= len(self._rungs):
             return
+        if not self.shares[row.rung]:  # measured, not trained: not for rungs to judge
+            return
         rung = self._rungs[row.rung]
         rung.due = None
         if (point := self._point(row)) is not None:
@@ -89,7 +91,8 @@ class Halving:
     def against(self, row: TrialRow) -> str | None:
         """Why a trial that just reached a rung should stop there; None if it goes on."""
         point, rung = self._point(row), self._rungs[row.rung]
-        if point is None or not may_stop(row.origin) or not self._is_trusted(rung):
+        judged = self.shares[row.rung] > 0 and may_stop(row.origin)
+        if point is None or not judged or not self._is_trusted(rung):
             return None
         others = [place for trial, place in rung.points.items() if trial != row.trial]
         points = np.array([*others, point])

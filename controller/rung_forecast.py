@@ -48,7 +48,7 @@ def expected_reach(
     )
     ordered = np.sort([least, middle, most], axis=0)
     low, mid, high = (tuple(float(n) for n in row) for row in ordered)
-    return Reach(search.shares, low, mid, high)
+    return Reach(search.rungs.shares, low, mid, high)
 
 
 def _reached(
@@ -74,7 +74,8 @@ def _judged(
 ) -> np.ndarray:
     """Proposals of the first and of the second half that reach each rung, (2, rungs)."""
     rng, halving = np.random.default_rng(0), Halving(search.rungs, objectives)
-    rungs, reached = len(search.shares), np.zeros((2, len(search.shares)))
+    rungs = len(halving.shares)
+    reached = np.zeros((2, rungs))
     trials: dict[int, list[TrialRow]] = {}
 
     def run(trial: int, rung: int) -> None:

@@ -55,7 +55,7 @@ class Schedule:
         search = self._config
         if self.handed_out < len(self._baselines):
             return self._baselines[self.handed_out]
-        if self.begun < search.trials - search.finalists:
+        if self.begun - self._finalists < search.trials - search.finalists:
             if self._more_seeds:
                 return self._more_seeds[0]
             proposed = self._proposed - len(self._given_back)
@@ -64,6 +64,8 @@ class Schedule:
                 candidate, origin = self._first[0]
                 return candidate, origin, search.seed
             proposal = self._random.ask() if turn_random else self._strategy.ask()
+            if proposal is None and turn_random and self._given_back:  # nothing else is left
+                turn_random, proposal = False, self._strategy.ask()
             if proposal is not None:
                 origin = "random" if turn_random else _origin(search.strategy, proposal)
                 return proposal.candidate, origin, search.seed
@@ -100,7 +102,7 @@ class Schedule:
 
     def is_given_back(self, row: TrialRow) -> bool:
         """Whether its trial was measured and waits, perhaps for ever, to be trained."""
-        return row.key in self._given_back
+        return row.state == "pruned" and row.key in self._given_back
 
     def given_back(self, candidate: Candidate) -> Trial | None:
         """The trial of a candidate that was measured and given back, to be trained after all."""
@@ -118,7 +120,7 @@ class Schedule:
         return self._config.measure_first and row.rung == 0 and row.state in ("pruned", "passed")
 
     def went_out(self, ask: Ask, candidate: Candidate) -> None:
-        """A trial of this candidate begins or goes on, live and in replay alike."""
+        """A trial of this candidate begins, again or goes on, live and in replay alike."""
         if ask.trial < self.handed_out:
             if self._given_back.pop(ask.key, None) is not None:
                 self._strategy.handed_out(candidate, _part(ask.origin))

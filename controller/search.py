@@ -194,7 +194,7 @@ class Search:
 
     def _ends(self) -> list[TrialRow]:
         standing = list(self._standing.values())  # other threads ask as well
-        on_the_way = set(self.running)
+        on_the_way = {*self.running, *(trial.trial for trial in self._again)}
         return [
             row
             for row in standing
@@ -219,8 +219,7 @@ class Search:
         """What an ask means to the state, live and in replay alike."""
         self._logged.add((ask.trial, ask.attempt, ask.rung))
         self._halving.went_out(ask)
-        if ask.attempt == 0:
-            self._schedule.went_out(ask, candidate)
+        self._schedule.went_out(ask, candidate)
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""

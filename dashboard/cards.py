@@ -11,6 +11,7 @@ from dashboard.designs import words
 from dashboard.loading import Loaded
 from dashboard.origins import source
 from dashboard.trials import metric_table
+from results.outcomes import in_words
 
 NAMED = {
     "searched": "found by the search",
@@ -63,7 +64,7 @@ def show_reason(row: pd.Series) -> None:
     """Why a trial is not complete."""
     if row["state"] != "complete":
         reason = row["reason"] if isinstance(row["reason"], str) else "no reason was recorded"
-        st.text(f"{str(row['state']).capitalize()}: {reason[:500]}")
+        st.text(f"{in_words(str(row['state']), reason).capitalize()}: {reason[:500]}")
 
 
 def _standing(loaded: Loaded, trial: int) -> str:

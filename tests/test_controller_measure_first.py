@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attnas.commands.figures import outcomes
+from attnas.commands.figures import failures, outcomes
 from attnas.commands.front_remarks import first_failures
 from controller import Candidate, RunConfig, Search, start
 from controller.config import SearchConfig
+from controller.plan import Plan
+from controller.rung_forecast import expected_reach
 from controller.rungs import RungsConfig
 from controller.simulation import ChoiceSpace, Clock, MemoryLog, Outcome, Problem, SimulatedEngine
 from controller.strategies.acquisition import Acquisition
 from controller.strategies.model_based import PATIENCE
 from controller.trial import Trial
 from results import Ask, TrialRow, load, parse_objectives
-from results.outcomes import given_back, outcome_counts
+from results.outcomes import given_back, in_words, outcome_counts
 from search_space import ConfigError, Document
 
 OBJECTIVES = parse_objectives({"error": "min", "latency": "min"})
@@ -149,7 +152,7 @@ def test_patience_ends() -> None:
             elif isinstance(event, TrialRow):
                 in_a_row = 0
             longest = max(longest, in_a_row)
-        assert 0 < longest <= PATIENCE + 1
+        assert longest == PATIENCE
 
 
 @pytest.mark.parametrize("rungs", [None, RungsConfig(first=0.11, least=4)], ids=["", "rungs"])
@@ -250,6 +253,82 @@ def test_a_real_search_measures_and_trains_each_design_once(tmp_path: Path) -> N
         assert before.loc[after.index, column].equals(after[column])
 
 
+def test_workers_that_die_while_measuring_cost_no_training() -> None:
+    """The second attempt may be given back and trained later, once."""
+    search = searching(config_of(random_share=0, seed=1), MemoryLog(), Clock())
+    handed: Counter[tuple[int, int, int]] = Counter()
+    while (trial := search.next_trial()) is not None:
+        handed[trial.trial, trial.attempt, trial.rung] += 1
+        assert handed.total() < 400
+        if trial.attempt == 0 and trial.rung == 0:
+            search.lost(trial, "the worker died", "here")
+            continue
+        for rung in range(trial.rung, 2):
+            metrics = problem().evaluate(trial.candidate, float(rung))
+            row = TrialRow.from_plain(
+                trial.row_fields()
+                | {"rung": rung, "state": "complete" if rung else "pruned", "reason": None}
+                | {"started_at": 0.0, "finished_at": 1.0 + rung, "worker": ""}
+                | {"metrics": dict(metrics)}
+            )
+            if rung:
+                search.finish(row)
+            elif not search.report(row):
+                break
+    assert set(handed.values()) == {1}
+    states = search.states()
+    assert states["complete"] == 24 == search.done_trials()
+    assert states["lost"] == sum(attempt == 0 and rung == 0 for _, attempt, rung in handed)
+
+
+def test_with_finalists_and_workers_the_whole_budget_is_trained() -> None:
+    for seed in range(3):
+        config = config_of(trials=16, finalists=2, random_share=0, seed=seed)
+        search, _ = run(config, workers=4)
+        assert search.states()["complete"] == 16
+        assert search.done
+
+
+def test_a_small_space_is_trained_to_its_last_design() -> None:
+    space = ChoiceSpace({f"x{i}": [0, 1, 2] for i in range(3)})
+    whole = replace(problem(), space=space)
+    clock = Clock()
+    config = config_of(trials=27, random_share=0.3)
+    search = Search(space, OBJECTIVES, config, MemoryLog(), clock=clock)
+    SimulatedEngine(search, whole, clock).run()
+    assert search.states() == {"complete": 27}
+
+
+def test_where_all_objectives_are_measured_nothing_is_stopped_after_measuring() -> None:
+    clock = Clock()
+    objectives = parse_objectives({"latency": "min", "kv_cache_bytes": "min"})
+    search = Search(problem().space, objectives, config_of(), MemoryLog(), clock=clock)
+    while (trial := search.next_trial()) is not None:
+        for rung in range(trial.rung, 2):
+            found = {"latency": luck(trial.candidate.key), "kv_cache_bytes": float(trial.trial)}
+            row = TrialRow.from_plain(
+                trial.row_fields()
+                | {"rung": rung, "state": "complete" if rung else "pruned", "reason": None}
+                | {"started_at": 0.0, "finished_at": 1.0, "worker": "", "metrics": found}
+            )
+            if rung:
+                search.finish(row)
+            else:
+                assert search.report(row)
+    assert search.states() == {"complete": 24}
+
+
+def test_a_forecast_of_rungs_leaves_measuring_out() -> None:
+    both = config_of(rungs=RungsConfig(first=0.3))
+    plan = Plan(presets=2, proposals=20, seeds=1, finalists=0, random=2)
+    found = expected_reach(both, plan, OBJECTIVES)
+    assert found is not None
+    assert found.shares == both.shares[1:] == (pytest.approx(1 / 3), 1.0)
+    assert found == expected_reach(
+        both.model_copy(update={"measure_first": False}), plan, OBJECTIVES
+    )
+
+
 def rows_of(states: list[tuple[str, str | None]]) -> Any:
     log = MemoryLog()
     clock = Clock()
@@ -281,6 +360,9 @@ def test_readers_tell_given_back_from_stopped() -> None:
     )
     assert given_back(frame).tolist() == [False, True, False, True, False]
     assert outcome_counts(frame) == {"given back": 2, "complete": 1, "pruned": 1, "on the way": 1}
+    assert [trial for trial, *_ in failures(frame)] == [2]
+    assert in_words("pruned", frame["reason"][1]) == "given back"
+    assert in_words("pruned", frame["reason"][2]) == "pruned"
     assert outcomes(frame) == "2 given back, 1 complete, 1 pruned, 1 on the way"
     assert first_failures(frame)[:2] == [
         "1 trial was stopped at a rung.",

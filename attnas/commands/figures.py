@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from results import Noise, absolute_interval, interval
-from results.outcomes import outcome_counts
+from results.outcomes import given_back, outcome_counts
 from results.schema import FIXED_COLUMNS
 
 PHASE = re.compile(
@@ -98,8 +98,8 @@ def outcomes(frame: pd.DataFrame) -> str:
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[int, str, str]]:
-    """Trial, state and reason of each row that ended and is not complete."""
-    bad = frame[~frame["state"].isin(("complete", "passed"))]
+    """Trial, state and reason of each row that ended otherwise than complete or given back."""
+    bad = frame[~frame["state"].isin(("complete", "passed")) & ~given_back(frame)]
     return [(int(row["trial"]), str(row["state"]), str(row["reason"])) for _, row in bad.iterrows()]
 
 

@@ -46,7 +46,7 @@ class Observations:
         self.good: dict[str, Candidate] = {}  # those that did not
         self.costs: dict[str, tuple[Candidate, Numbers]] = {}  # as `measured_costs`, by key
         self._measuring_s: dict[str, float] = {}  # seconds, by key
-        self.measuring_shares: list[float] = []  # of the time of a whole trial
+        self.measuring_shares: list[float] = []  # of the time of a training
 
     def measured_costs(self, row: TrialRow) -> Numbers | None:
         """The objectives of a trial that was measured and not trained yet, smaller is better.
@@ -70,7 +70,8 @@ class Observations:
             self.costs[row.key] = Candidate.of(row), costs
             self._measuring_s[row.key] = seconds
             return
-        if row.state == "complete" and row.key in self._measuring_s and seconds > 0:
+        # the row of a trial that rungs stopped on its way has the time of its last stretch alone
+        if row.state == "complete" and row.rung == 1 and row.key in self._measuring_s and seconds:
             self.measuring_shares.append(self._measuring_s.pop(row.key) / seconds)
         if row.state in BAD:
             self.bad.setdefault(row.key, Candidate.of(row))
