@@ -22,7 +22,7 @@ from controller.rung_forecast import expected_reach
 from controller.rungs import RungsConfig
 from controller.simulation import ChoiceSpace, Clock, MemoryLog, Outcome, Problem, SimulatedEngine
 from controller.strategies.acquisition import Acquisition
-from controller.strategies.model_based import PATIENCE
+from controller.strategies.model_based import PATIENCE, ModelBased
 from controller.trial import Trial
 from results import Ask, TrialRow, load, parse_objectives
 from results.outcomes import given_back, in_words, outcome_counts
@@ -287,6 +287,14 @@ def test_with_finalists_and_workers_the_whole_budget_is_trained() -> None:
         search, _ = run(config, workers=4)
         assert search.states()["complete"] == 16
         assert search.done
+
+
+def test_a_design_that_nobody_handed_out_is_not_given_back() -> None:
+    search, _ = run(config_of(trials=12))
+    row = next(row for row in search.rows if row.rung == 0)
+    model = ModelBased(problem().space, OBJECTIVES, 0)
+    model.tell(replace(row, state="pruned"))
+    assert not model.is_given_back(row.key)
 
 
 def test_a_small_space_is_trained_to_its_last_design() -> None:

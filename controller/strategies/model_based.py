@@ -76,7 +76,7 @@ class ModelBased:
         self._observations.take(row)
         if row.state not in ("lost", "passed"):
             self._ended.add(row.key)
-        if self._observations.measured_costs(row) is None:
+        if row.key not in self._out or self._observations.measured_costs(row) is None:
             return
         if row.state == "pruned":
             self._given_back[row.key] = self._out[row.key]
