@@ -18,7 +18,9 @@ def in_words(state: str, reason: str | None) -> str:
 
 
 def given_back(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Marks trials that ended, so far, when their costs were measured."""
+    """Marks trials that ended, so far, when their costs were measured; none without reasons."""
+    if "reason" not in frame:
+        return pd.Series(False, index=frame.index)
     reasons = frame["reason"].astype("string").str.startswith(NOT_TRAINED).fillna(False)
     return frame["state"].eq("pruned") & reasons.astype(bool)
 
