@@ -75,13 +75,18 @@ def main() -> None:
     problems = given.problems.split(",") if given.problems else names(given.folder, given.curves)
     strategies = given.strategies.split(",")
     tasks = [
-        Task(strategy, problem, seed, trainings, given.workers, given.blind, given.crashes)
+        Task(
+            strategy,
+            problem,
+            seed,
+            _trainings(strategy, given),
+            given.workers,
+            given.blind,
+            given.crashes,
+        )
         for problem in problems
         for strategy in strategies
         if _can(strategy, _problem(problem, places, given.blind))
-        for trainings in [
-            min(given.evaluations, given.evaluations_slow if strategy in SLOW else 10**9)
-        ]
         for seed in range(given.seeds_slow if strategy in SLOW else given.seeds)
     ]
     found = {record_identity(r): r for r in kept(given.keep)}
@@ -121,6 +126,13 @@ def _arguments() -> argparse.Namespace:
     if wrong := set(given.strategies.split(",")) - known:
         parser.error(f"unknown strategies {', '.join(sorted(wrong))}; known are {sorted(known)}")
     return given
+
+
+def _trainings(strategy: str, given: argparse.Namespace) -> int:
+    """Of one search; slow libraries have fewer."""
+    if strategy in SLOW:
+        return min(given.evaluations, given.evaluations_slow)
+    return given.evaluations
 
 
 def kept(path: Path | None) -> list[dict[str, Any]]:

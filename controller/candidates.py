@@ -25,11 +25,11 @@ from search_space.moves import pick
 Settings = tuple[tuple[str, Value], ...]  # by name, sorted
 
 SETTING_MOVES = 0.5  # share of mutations that change a setting and leave the design
+NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
 DRAWS, MOVES = 100, 20  # tries before one that is not allowed is let through
 MOST_COUNTED = 20_000  # designs whose costs are remembered
 JUDGED = 300  # draws that show whether trying is of use
 RARE = 0.02  # share of uniform draws that are allowed, below which structured ones are taken
-NEAR = 0.7  # of those, share that go to a neighbouring value; as for the axes of a layer
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ class Halving:
         """By objective: what the rung can't foretell; costs are known from the start."""
         return np.array(
             [
+                # nothing times an infinite margin is not a number
                 self._config.margin * one.margin if is_trained and self._config.margin else 0.0
                 for one, is_trained in self._pairs(rung)
             ]

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import hypot
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Literal
 
 import torch
@@ -28,7 +26,7 @@ from evaluator.memory import is_out_of_memory, measured_together, memory_costs, 
 from evaluator.model import AnyModel, model_of
 from evaluator.protocol import Protocol
 from evaluator.roofline import predicted_columns
-from evaluator.scoring import Scores, score
+from evaluator.scoring import Scores, averaged, score
 from evaluator.settings import with_settings
 from evaluator.start import Start
 from evaluator.tasks import Task
@@ -278,20 +276,6 @@ class Evaluator:
             "kernels": "plain-pytorch",
             "data": self._data(),
         }
-
-
-def averaged(folds: list[Scores]) -> dict[str, float]:
-    """Metrics as the mean over folds; with several, the spread of the accuracy beside it.
-
-    Folds hold out different items, so their standard errors add up as those of a mean.
-    """
-    found: dict[str, float] = {}
-    for name in folds[0].metrics:
-        values = [fold.metrics[name] for fold in folds]
-        found[name] = hypot(*values) / len(folds) if name.endswith("_se") else fmean(values)
-    if len(folds) > 1:
-        found["accuracy_fold_sd"] = stdev(fold.metrics["accuracy"] for fold in folds)
-    return found
 
 
 def _ended(found: Measurement, state: State, reason: str) -> Measurement:

@@ -12,7 +12,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
+from math import hypot
 from operator import add
+from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
@@ -157,3 +159,17 @@ def written(model: Seq2SeqLM, task: Task, index: int, guard: StepGuard) -> dict[
             return model.generate(source + offset, start, count)[:, 1:] - offset
 
     return part.written(write)
+
+
+def averaged(folds: list[Scores]) -> dict[str, float]:
+    """Metrics as the mean over folds; with several, the spread of the accuracy beside it.
+
+    Folds hold out different items, so their standard errors add up as those of a mean.
+    """
+    found: dict[str, float] = {}
+    for name in folds[0].metrics:
+        values = [fold.metrics[name] for fold in folds]
+        found[name] = hypot(*values) / len(folds) if name.endswith("_se") else fmean(values)
+    if len(folds) > 1:
+        found["accuracy_fold_sd"] = stdev(fold.metrics["accuracy"] for fold in folds)
+    return found

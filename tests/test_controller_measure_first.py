@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from tiny_runs import tiny_run
 
 from attnas.commands.figures import failures, outcomes
 from attnas.commands.front_remarks import first_failures
 from controller import Candidate, RunConfig, Search, start
 from controller.config import SearchConfig
+from controller.config import config_of as checked
 from controller.plan import Plan
 from controller.rung_forecast import expected_reach
 from controller.rungs import RungsConfig
@@ -185,8 +188,6 @@ def test_every_other_strategy_refuses_in_a_sentence() -> None:
         plain = real_config() | {
             "search": {"strategy": strategy, "seeds": seeds, "measure_first": True}
         }
-        from controller.config import config_of as checked
-
         with pytest.raises(ConfigError, match=words):
             checked(Document(plain))
 
@@ -213,25 +214,8 @@ def test_the_price_of_measuring_is_where_one_more_would_not_pay() -> None:
 
 
 def real_config() -> dict[str, Any]:
-    layer = {
-        "query_heads": {"choice": [2, 4], "place": "per-layer"},
-        "kv_heads": {"choice": [1, 2], "place": "per-layer"},
-        "head_dim": 8,
-        "pattern": {
-            "choice": ["dense", {"sliding-window": {"window": {"choice": [2, 4, 8]}}}],
-            "place": "per-layer",
-        },
-    }
-    recall = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8}
-    repeat = {"least": 6, "most": 6, "seconds": 0.05}
-    return {
-        "space": {"width": 16, "depth": 2, "context": 32, "layer": layer},
-        "task": {"recall": recall | {"held_out": 32}},
-        "training": {"steps": 4},
-        "measuring": {"prefill": [24], "decode": [24], "repeat": repeat, "processes": 1},
-        "objectives": {"accuracy": "max", "prefill_24_ratio": "min"},
-        "engine": {"name": "serial"},
-    }
+    heads = {"choice": [2, 4], "place": "per-layer"}
+    return tiny_run(heads, 4, objectives={"accuracy": "max", "prefill_24_ratio": "min"})
 
 
 def test_a_real_search_measures_and_trains_each_design_once(tmp_path: Path) -> None:
@@ -351,8 +335,6 @@ def rows_of(states: list[tuple[str, str | None]]) -> Any:
             | {"worker": "", "metrics": {}}
         )
         rows.append(row.to_plain() | {"told_at": len(rows)})
-    import pandas as pd
-
     return pd.DataFrame(rows)
 
 

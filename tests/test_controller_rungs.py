@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny_runs import tiny_run
 
 from controller import RunConfig, Search, SearchFailed, Session, Trial, resume, start
 from controller.config import load_config
@@ -504,29 +505,13 @@ def test_a_search_on_disk_killed_at_rungs_and_between_ends_as_one_that_was_not(
 
 
 def real_config() -> RunConfig:
-    """Real trainings of nine steps; exact objectives, so that rungs are trusted."""
-    layer = {
-        "query_heads": 2,
-        "kv_heads": {"choice": [1, 2], "place": "per-layer"},
-        "head_dim": 8,
-        "pattern": {
-            "choice": ["dense", {"sliding-window": {"window": {"choice": [2, 4, 8]}}}],
-            "place": "per-layer",
-        },
-    }
-    recall = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8}
-    repeat = {"least": 6, "most": 6, "seconds": 0.05}
+    """Exact objectives, so that rungs are trusted."""
+    search = {"trials": 12, "presets": ["mha"], "preset_seeds": 2, "finalists": 0}
     return RunConfig.model_validate(
-        {
-            "space": {"width": 16, "depth": 2, "context": 32, "layer": layer},
-            "task": {"recall": recall | {"held_out": 32}},
-            "training": {"steps": 9},
-            "measuring": {"prefill": [24], "decode": [24], "repeat": repeat, "processes": 1},
-            "objectives": {"kv_cache_bytes": "min", "parameters": "min"},
-            "search": {"trials": 12, "presets": ["mha"], "preset_seeds": 2, "finalists": 0}
-            | {"rungs": {"factor": 3, "least": 4}},
-            "engine": {"name": "serial"},
-        }
+        tiny_run(
+            objectives={"kv_cache_bytes": "min", "parameters": "min"},
+            search=search | {"rungs": {"factor": 3, "least": 4}},
+        )
     )
 
 

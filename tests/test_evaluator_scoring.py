@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from evaluator.evaluate import averaged
 from evaluator.model import model_of
 from evaluator.scoring import (
     GROUPS,
     Scores,
+    averaged,
     held_out_errors,
     one_answer,
     pseudo_values,

@@ -18,7 +18,7 @@ from attnas.commands.figures import (
 )
 from attnas.failures import UsageError
 from results import estimate_noise, find_run, interpret, is_companion, read_run
-from results.outcomes import given_back, outcome_counts
+from results.outcomes import given_back
 from search_space import Design
 
 RUNS = Path("runs")
@@ -28,7 +28,7 @@ def show_status(name: str, as_json: bool) -> None:
     """State, progress and outcomes."""
     run = read_run(find_run(name, RUNS))
     frame, beat = run.frame(), interpret(run.status, time.time())
-    states = outcome_counts(frame)
+    states = {str(s): int(n) for s, n in frame["state"].value_counts().items()}
     ended = frame[(frame["state"] != "passed") & ~given_back(frame)]
     summary = {
         "run": str(run.path),

@@ -158,7 +158,7 @@ class SimulatedEngine:
         metrics: Mapping[str, float] = {}
         if not end.crashed:
             metrics = self._problem.evaluate(end.trial.candidate, share)
-        state, reason = self._state(end, metrics, share)
+        state, reason = self._state(end, metrics)
         return TrialRow.from_plain(
             end.trial.row_fields()
             | {"rung": end.rung, "state": state, "reason": reason}
@@ -166,14 +166,12 @@ class SimulatedEngine:
             | {"worker": f"simulated-{end.worker}", "metrics": dict(metrics)}
         )
 
-    def _state(
-        self, end: _End, metrics: Mapping[str, float], share: float
-    ) -> tuple[State, str | None]:
+    def _state(self, end: _End, metrics: Mapping[str, float]) -> tuple[State, str | None]:
         if end.crashed:
             return "failed", "a simulated crash"
         if not metrics:
             return "infeasible", f"{self._problem.name} has no result for this candidate"
-        if share and self._problem.point(metrics) is None:
+        if self._shares[end.rung] and self._problem.point(metrics) is None:
             return "diverged", "an objective has no value"
         if end.rung < len(self._shares) - 1:
             return "pruned", "paused at a rung"

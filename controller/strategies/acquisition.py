@@ -95,11 +95,10 @@ class Models:
         points[:] = self._certain(candidates)
         for axis, model in enumerate(self._of):
             if model is not None:
-                drawn, certain = (
-                    model.draws(rows, normal[:, axis], noisy=noisy[axis]),
-                    points[:, :, axis],
+                drawn = model.draws(rows, normal[:, axis], noisy=noisy[axis])
+                points[:, :, axis] = np.where(
+                    np.isnan(points[:, :, axis]), drawn, points[:, :, axis]
                 )
-                points[:, :, axis] = np.where(np.isnan(certain), drawn, certain)
         return points
 
 
