@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from results import disk
 from results.errors import RunError
 
 RUN_FORMAT = 1
@@ -45,11 +48,23 @@ def attnas_version() -> str:
         return "unknown"
 
 
+def description_bytes(description: Mapping[str, Any]) -> bytes:
+    """What is stored of a description: indented JSON, its last entry a checksum of the others."""
+    plain = json.loads(json.dumps(description))
+    return json.dumps(plain | {"sha256": _checksum(plain)}, indent=1).encode()
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """Of everything but the checksum itself, however it is laid out."""
+    rest = {name: value for name, value in description.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def read_description(path: Path) -> dict[str, Any]:
     """The run's name, configuration, objectives and provenance; refuses a newer format."""
     file = path / DESCRIPTION
     try:
-        description = json.loads(file.read_bytes())
+        description = json.loads(disk.read(file))
     except FileNotFoundError:
         raise RunError(f"{path} holds no run: it has no {DESCRIPTION}") from None
     except (ValueError, RecursionError) as error:
@@ -69,4 +84,14 @@ def read_description(path: Path) -> dict[str, Any]:
         raise RunError(
             f"{file} is damaged: it lacks {', '.join(lacking)}; restore it from a backup"
         )
+    if description.get("sha256", _checksum(description)) != _checksum(description):
+        raise RunError(f"{file} is damaged: its checksum differs; restore it from a backup")
     return description
+
+
+def lacks(path: Path, error: FileNotFoundError) -> RunError:
+    """What to say where a file of a run is gone."""
+    return RunError(
+        f"{path} lacks {error.filename}; restore it from a backup, or let attnas doctor {path} go "
+        "on with the rest"
+    )

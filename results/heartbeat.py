@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from results import disk
 from results.folder import STATUS
+from results.lock import is_locked
 
 DriverState = Literal["live", "finished", "stopped", "silent", "unknown"]
 SILENT_S = 30.0  # drivers beat every two seconds, but a loaded machine may pause one for longer
@@ -56,12 +58,15 @@ class Heartbeat:
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
-    """The status as it is on disk; None where there is none that can be read."""
+    """The status as it is on disk; None where there is none that can be read.
+
+    `has_writer` is added: whether a process of this machine has the run open now.
+    """
     try:
-        status = json.loads((path / STATUS).read_bytes())
+        status = json.loads(disk.read(path / STATUS))
     except (OSError, ValueError, RecursionError):
         return None
-    return status if isinstance(status, dict) else None
+    return status | {"has_writer": is_locked(path)} if isinstance(status, dict) else None
 
 
 def read_heartbeat(path: Path, now: float | None = None) -> Heartbeat:
@@ -70,13 +75,19 @@ def read_heartbeat(path: Path, now: float | None = None) -> Heartbeat:
 
 
 def driver_state(status: Mapping[str, Any] | None, now: float) -> DriverState:
-    """Finished or stopped, as the driver said; else live or silent by the age of its report."""
+    """Finished or stopped, as the driver said; else live or silent, by the lock that it holds.
+
+    The age of its report decides only where nobody can ask for the lock: clocks are set back, and
+    a run that was copied has the report of another.
+    """
     status = status or {}
     told, at = status.get("state"), _number(status.get("at"))
     if told == "finished" or told == "stopped":
         return told
     if told is None or at is None:
         return "unknown"
+    if isinstance(status.get("has_writer"), bool):
+        return "live" if status["has_writer"] else "silent"
     return "live" if now - at <= SILENT_S else "silent"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from results import disk
 from results.files import write_atomic
 from results.folder import INBOX
 from results.journal import decode, encode
@@ -18,11 +19,11 @@ def write_result(run_path: Path, row: TrialRow) -> None:
 
 def inbox_files(run: Path) -> list[Path]:
     """What lies in the inbox, oldest name first; files still being written are left out."""
-    files = (file for file in (run / INBOX).iterdir() if file.is_file())
-    return sorted(file for file in files if not file.name.startswith("."))
+    folder = run / INBOX
+    return [folder / name for name in disk.names(folder) if not name.startswith(".")]
 
 
 def read_result(file: Path) -> TrialRow | None:
     """The row a worker left, or None for a torn file."""
-    record = decode(file.read_bytes().rstrip(b"\n"))
+    record = decode(disk.read(file).removesuffix(b"\n"))
     return None if record is None else TrialRow.from_plain(record)

@@ -1,20 +1,27 @@
 """Journal: an append-only file of checksummed records, each on disk before it is acknowledged.
 
 A record is one line: the CRC-32 of its text (8 hex digits), the text's length, the text (JSON).
-A bad record at the very end is a write that a crash cut short: readers ignore it and the writer
-truncates it. A bad record with good ones after it is damage, and is refused.
+A crash leaves the beginning of a record at the end of the file: readers ignore it and the writer
+cuts it off. Anything else that is no record is damage: readers refuse it. The writer goes on where
+nothing good follows the damage, which may be what a power cut left of a record that nobody was
+told of; it keeps a copy of what it cuts off, and says so.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results import disk
 from results.errors import RunError
+
+_HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9]{1,12}) ")
+_HEADER_BEGUN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} [0-9]{0,12}")
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -32,51 +39,90 @@ def decode(line: bytes) -> dict[str, Any] | None:
     return json.loads(text)
 
 
-def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records of a journal, and the bytes they take: what follows is a torn tail."""
-    *lines, _torn = path.read_bytes().split(b"\n")
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """What a journal holds: records, the bytes they take, and what follows them."""
+
+    records: list[dict[str, Any]]
+    good_bytes: int
+    rest: bytes
+    damaged: int | None = None  # the number of the first record that is damage, from 1
+    good_after: bool = False  # whether records follow the damage
+
+    def refuse_damage(self, path: Path) -> None:
+        """RunError where more than the beginning of a record follows the good ones."""
+        if self.damaged is None:
+            return
+        last = "and good ones follow it" if self.good_after else "the last one"
+        raise RunError(
+            f"{path}: record {self.damaged} is damaged, {last}; attnas doctor {path.parents[1]} "
+            "sets it aside and keeps all others"
+        )
+
+
+def parse_journal(data: bytes) -> JournalContent:
+    """The records up to the first that is none."""
+    *lines, tail = data.split(b"\n")
     records: list[dict[str, Any]] = []
-    good_bytes = 0
+    good = 0
     for number, line in enumerate(lines):
         record = decode(line)
         if record is None:
-            if any(decode(later) is not None for later in lines[number + 1 :]):
-                raise RunError(
-                    f"{path}: record {number + 1} is damaged and good ones follow it; restore "
-                    "the file from a backup, or delete that line to go on without it"
-                )
-            break
+            after = any(decode(later) is not None for later in lines[number + 1 :])
+            return JournalContent(records, good, data[good:], number + 1, after)
         records.append(record)
-        good_bytes += len(line) + 1
-    return records, good_bytes
+        good += len(line) + 1
+    damaged = None if _is_begun(tail) else len(lines) + 1
+    return JournalContent(records, good, data[good:], damaged)
 
 
-def repair_journal(path: Path) -> list[dict[str, Any]]:
-    """The records of a journal, its torn tail cut off, all of it on disk."""
-    records, good_bytes = read_journal(path)
-    with open(path, "r+b") as file:
-        file.truncate(good_bytes)
-        # Also without a tail: a record whose flush failed was kept by the page cache only.
-        os.fsync(file.fileno())
-    return records
+def salvage(data: bytes) -> list[dict[str, Any]]:
+    """Every whole record of a damaged journal, wherever it is."""
+    return [record for line in data.split(b"\n") if (record := decode(line)) is not None]
+
+
+def _is_begun(tail: bytes) -> bool:
+    """Whether bytes without a newline are the beginning of a record, or of one and then zeros.
+
+    Zeros are what some file systems show where a file grew and its content was lost.
+    """
+    tail = tail.rstrip(b"\0")
+    header = _HEADER.match(tail)
+    if header is None:
+        return _HEADER_BEGUN.fullmatch(tail) is not None
+    checksum, length, text = header[1], int(header[2]), tail[header.end() :]
+    return len(text) < length or (len(text) == length and checksum == b"%08x" % zlib.crc32(text))
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The records of a journal, also while it is written; RunError where it is damaged."""
+    content = parse_journal(disk.read(path))
+    content.refuse_damage(path)
+    return content.records
 
 
 class Journal:
     """A journal open for appending, by one process at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_APPEND)
+    def __init__(self, path: Path, size: int) -> None:
+        """`size`: bytes of the records there; what follows them is cut off."""
+        self.size = size  # bytes that are acknowledged
+        self._file = disk.File(path)
+        try:
+            self._file.truncate(size)
+            # Also without a tail: a record whose flush failed was kept by the page cache only.
+            self._file.flush()
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record; it is on disk when this returns."""
-        assert self._descriptor is not None, "the journal is closed"
-        data = memoryview(encode(record))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
-        os.fsync(self._descriptor)
+        """Write one record; it is on disk when this returns. After an error, write a new file."""
+        data = encode(record)
+        self._file.write(data)
+        self._file.flush()
+        self.size += len(data)
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._file.close()

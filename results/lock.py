@@ -5,10 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from results.errors import RunError
 from results.folder import LOCK
+
+PATIENCE_S = 0.5  # whoever asks whether a driver lives holds the lock for an instant
 
 
 class RunLock:
@@ -17,9 +21,11 @@ class RunLock:
     def __init__(self, run: Path) -> None:
         descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            _take(descriptor)
+            with suppress(OSError):  # advice for whoever is refused; a full disk is no reason
+                os.ftruncate(descriptor, 0)
+                who = f"process {os.getpid()} on {socket.gethostname()}"
+                os.pwrite(descriptor, who.encode(), 0)
         except BlockingIOError:
             holder = os.pread(descriptor, 300, 0).decode(errors="replace") or "another process"
             os.close(descriptor)
@@ -37,3 +43,32 @@ class RunLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _take(descriptor: int) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+
+
+def is_locked(run: Path) -> bool | None:
+    """Whether a writer has the run open; None where that can't be told."""
+    try:
+        descriptor = os.open(run / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

@@ -7,29 +7,17 @@ theirs, so that a flipped bit anywhere is noticed. Replacing the pointer is what
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from results import disk
 from results.errors import RunError
 from results.files import write_atomic
-from results.folder import JOURNALS, MANIFESTS, POINTER, SEGMENTS
+from results.folder import JOURNALS, MANIFESTS, POINTER
 from results.journal import decode, encode
-from results.schema import TrialRow, check_schema_version, rows_to_table
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """An immutable Parquet file of rows; `file` is relative to the run."""
-
-    file: str
-    rows: int
-    sha256: str
+from results.segments import Segment, check_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,56 +27,66 @@ class Manifest:
     number: int
     segments: tuple[Segment, ...]
     journal: str  # relative to the run
+    outdated: tuple[str, ...] = ()  # files that the one before named; the next one removes them
 
     @classmethod
-    def numbered(cls, number: int, segments: Sequence[Segment]) -> Manifest:
-        """The manifest whose files bear its number."""
-        return cls(number, tuple(segments), f"{JOURNALS}/{number:06d}.log")
+    def first(cls) -> Manifest:
+        """That of a new run."""
+        return cls(0, (), f"{JOURNALS}/{0:06d}.log")
+
+    @property
+    def file(self) -> str:
+        """Where it is kept, relative to the run."""
+        return manifest_file(self.number)
+
+    def followed_by(self, segments: Sequence[Segment]) -> Manifest:
+        """The next one, with these segments and a journal of its own."""
+        number = self.number + 1
+        names = {segment.file for segment in segments}
+        gone = [segment.file for segment in self.segments if segment.file not in names]
+        outdated = (self.file, self.journal, *gone)
+        return Manifest(number, tuple(segments), f"{JOURNALS}/{number:06d}.log", outdated)
+
+    @property
+    def files(self) -> Iterator[str]:
+        """Every file that a reader needs, itself included."""
+        yield self.file
+        yield from (segment.file for segment in self.segments)
+        yield self.journal
+
+
+def manifest_file(number: int) -> str:
+    """Where a manifest is kept, relative to the run."""
+    return f"{MANIFESTS}/{number:06d}.json"
 
 
 def publish(run: Path, manifest: Manifest) -> None:
     """Make `manifest` the current one; all files that it names must be there already."""
     data = json.dumps(asdict(manifest), indent=1).encode()
-    write_atomic(run / MANIFESTS / f"{manifest.number:06d}.json", data)
+    write_atomic(run / manifest.file, data)
     pointer = {"manifest": manifest.number, "sha256": hashlib.sha256(data).hexdigest()}
     write_atomic(run / POINTER, encode(pointer))
 
 
 def read_manifest(run: Path) -> Manifest:
     """The current manifest; FileNotFoundError where a fold removed it since, so ask again."""
-    pointer = decode((run / POINTER).read_bytes().rstrip(b"\n"))
+    file = run / POINTER
+    pointer = decode(disk.read(file).removesuffix(b"\n"))
     if pointer is None:
-        raise RunError(f"{run / POINTER} is damaged; restore it from a backup")
-    file = run / MANIFESTS / f"{pointer['manifest']:06d}.json"
-    data = file.read_bytes()
-    _check(file, data, pointer["sha256"])
+        raise RunError(f"{file} is damaged; attnas doctor {run} rebuilds it from the files there")
+    return checked_manifest(run, pointer["manifest"], pointer["sha256"])
+
+
+def checked_manifest(run: Path, number: int, sha256: str | None) -> Manifest:
+    """The manifest of this number, which must have the checksum where one is known."""
+    file = run / manifest_file(number)
+    data = disk.read(file)
+    if sha256 is not None:
+        check_sum(file, data, sha256)
     plain = json.loads(data)
-    segments = tuple(Segment(**segment) for segment in plain["segments"])
-    return Manifest(plain["number"], segments, plain["journal"])
-
-
-def write_segment(run: Path, number: int, rows: Sequence[TrialRow]) -> Segment:
-    """The rows as a new Parquet file, on disk when this returns."""
-    buffer = io.BytesIO()
-    pq.write_table(rows_to_table(rows), buffer, compression="zstd", write_page_checksum=True)
-    data = buffer.getvalue()
-    file = f"{SEGMENTS}/{number:06d}.parquet"
-    write_atomic(run / file, data)
-    return Segment(file, len(rows), hashlib.sha256(data).hexdigest())
-
-
-def read_segment(run: Path, segment: Segment, columns: list[str] | None = None) -> pa.Table:
-    """The rows of a segment, refused where a single bit of the file has changed."""
-    file = run / segment.file
-    data = file.read_bytes()
-    _check(file, data, segment.sha256)
-    # One thread: a process that also loaded torch may abort at its exit while Arrow's pools start.
-    parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    table = parquet.read(columns=columns, use_threads=False)
-    check_schema_version(table, str(file))
-    return table
-
-
-def _check(file: Path, data: bytes, sha256: str) -> None:
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise RunError(f"{file} is damaged: its checksum differs; restore it from a backup")
+    return Manifest(
+        plain["number"],
+        tuple(Segment(**segment) for segment in plain["segments"]),
+        plain["journal"],
+        tuple(plain.get("outdated", ())),
+    )

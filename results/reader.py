@@ -12,14 +12,15 @@ import pandas as pd
 import pyarrow as pa
 
 from results.errors import RunError
-from results.folder import DESCRIPTION, is_run, read_description
+from results.folder import DESCRIPTION, is_run, lacks, read_description
 from results.heartbeat import read_status
 from results.held_out import with_own_error
 from results.journal import read_journal
-from results.manifest import read_manifest, read_segment
+from results.manifest import read_manifest
 from results.objectives import Objective, parse_objectives
 from results.replay import pending_asks
 from results.schema import Ask, TrialRow, rows_to_table
+from results.segments import read_segment
 
 READ_ATTEMPTS = 20  # each one fails only if the writer folded twice within it
 
@@ -119,10 +120,10 @@ def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
         try:
             manifest = read_manifest(path)
             tables = [read_segment(path, segment) for segment in manifest.segments]
-            records, _ = read_journal(path / manifest.journal)
+            records = read_journal(path / manifest.journal)
         except FileNotFoundError as error:
             if attempt == READ_ATTEMPTS - 1:
-                raise RunError(f"{path} lacks {error.filename}; restore it from a backup") from None
+                raise lacks(path, error) from None
             time.sleep(0.01)
             continue
         rows = [TrialRow.from_plain(record["row"]) for record in records if "row" in record]

@@ -3,6 +3,9 @@
 Rows go to the journal; every thousand of them are folded into a Parquet segment. A fold writes
 the segment, then a new journal that carries the asks still pending, then the manifest, and only
 then moves the pointer: a crash before that leaves the old files in force, untouched.
+
+After an operation that failed, nobody knows what is on disk beyond what was acknowledged. The next
+one then begins with a new journal of just that, in a new file.
 """
 
 from __future__ import annotations
@@ -11,34 +14,36 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from results import disk
 from results.errors import RunError
-from results.files import set_aside, sync_folder, write_atomic
+from results.files import set_aside, write_atomic
 from results.folder import (
     CONFIG,
     DESCRIPTION,
     FOLDERS,
-    JOURNALS,
-    MANIFESTS,
     QUARANTINE,
     RUN_FORMAT,
     STATUS,
     attnas_version,
+    description_bytes,
     is_run,
+    lacks,
     read_description,
 )
 from results.inbox import inbox_files, read_result
-from results.journal import Journal, encode, repair_journal
+from results.journal import Journal, encode, parse_journal
 from results.lock import RunLock
-from results.manifest import Manifest, publish, read_manifest, read_segment, write_segment
+from results.manifest import Manifest, publish, read_manifest
 from results.objectives import parse_objectives
 from results.replay import RunLog, merge_events
 from results.schema import Ask, TrialRow, table_to_rows
+from results.segments import read_segment, with_rows
 
 FOLD_ROWS = 1000  # a larger journal slows every read, smaller segments make too many files
 
@@ -48,8 +53,10 @@ class RunWriter:
 
     def __init__(self, path: Path, lock: RunLock) -> None:
         self.path = path
+        self.remarks: list[str] = []  # what was wrong with the files and mended, in sentences
         self._lock = lock
         self._journal: Journal | None = None
+        self._unsure = False  # whether an operation failed, so that more may be on disk than here
         self._load()
 
     @classmethod
@@ -66,14 +73,14 @@ class RunWriter:
         """A new, empty run in the folder `path`."""
         path = Path(path)
         parse_objectives(objectives)
-        path.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path)
         lock = RunLock(path)
         try:
             if is_run(path):
                 raise RunError(f"{path} already holds a run; use attnas resume, or another --name")
             for folder in FOLDERS:
-                (path / folder).mkdir(exist_ok=True)
-            manifest = Manifest.numbered(0, ())
+                disk.make_folder(path / folder)
+            manifest = Manifest.first()
             write_atomic(path / CONFIG, config_text.encode())
             write_atomic(path / manifest.journal, b"")
             publish(path, manifest)
@@ -86,16 +93,17 @@ class RunWriter:
                 "config": dict(config),
                 "provenance": dict(provenance),
             }
-            write_atomic(path / DESCRIPTION, json.dumps(description, indent=1).encode())
-            sync_folder(path.parent)
-            return cls(path, lock)
+            disk.flush_folder(path.parent)
+            writer = cls(path, lock)
+            write_atomic(path / DESCRIPTION, description_bytes(description))  # now it is a run
+            return writer
         except BaseException:
             lock.release()
             raise
 
     @classmethod
     def open(cls, path: Path) -> RunWriter:
-        """Go on with a run: a torn journal is repaired and the inbox taken in."""
+        """Go on with a run: a torn journal is mended and the inbox taken in; see `remarks`."""
         path = Path(path)
         read_description(path)
         lock = RunLock(path)
@@ -103,6 +111,9 @@ class RunWriter:
             writer = cls(path, lock)
             writer.absorb_inbox()
             return writer
+        except FileNotFoundError as error:
+            lock.release()
+            raise lacks(path, error) from None
         except BaseException:
             lock.release()
             raise
@@ -152,7 +163,7 @@ class RunWriter:
             raise ValueError(
                 f"trial {trial}, attempt {attempt}, seed {seed}, rung {rung} was asked already"
             )
-        with self._reloading_on_failure():
+        with self._changing():
             self._open_journal.append({"ask": ask.to_plain()})
             self._log.add_ask(ask)
         return ask
@@ -163,11 +174,12 @@ class RunWriter:
             return None
         asked_at = self._log.check_answer(row)
         stored = replace(row, asked_at=asked_at, told_at=self._log.next_ordinal)
-        with self._reloading_on_failure():
+        with self._changing():
             self._open_journal.append({"row": stored.to_plain()})
             self._log.add_row(stored)
         if len(self._log.rows) >= FOLD_ROWS:
-            self.fold()
+            with suppress(OSError):  # the row is stored; the next one tries again
+                self.fold()
         return stored
 
     def absorb_inbox(self) -> list[TrialRow]:
@@ -183,7 +195,7 @@ class RunWriter:
                 absorbed.append(stored)
             if row is None:
                 set_aside(file, self.path / QUARANTINE)
-            file.unlink()
+            disk.remove(file)
         return absorbed
 
     def heartbeat(self, status: Mapping[str, Any]) -> None:
@@ -195,29 +207,28 @@ class RunWriter:
         """Move the journal's rows into a new segment; does nothing without rows."""
         if not self._log.rows:
             return
-        with self._reloading_on_failure():
-            number = self._manifest.number + 1
-            segment = write_segment(self.path, number, self._log.rows)
-            manifest = Manifest.numbered(number, (*self._manifest.segments, segment))
+        with self._changing():
+            before = self._manifest
+            segments = with_rows(self.path, before.number + 1, before.segments, self._log.rows)
             carried = b"".join(encode({"ask": ask.to_plain()}) for ask in self.pending)
-            write_atomic(self.path / manifest.journal, carried)
-            publish(self.path, manifest)
-            self._manifest = manifest
-            self._open_journal.close()
-            self._journal = Journal(self.path / manifest.journal)
+            self._move_to(before.followed_by(segments), carried)
             self._log.rows.clear()
-        self._remove_older_than(number - 1)
+        # Readers of the manifest before this one may still be at work; those of older ones retry.
+        for name in before.outdated:
+            with suppress(OSError):  # a file too many harms nobody
+                disk.remove(self.path / name)
 
     def close(self) -> None:
         """Fold, and let the next writer in; a second call does nothing."""
         if self._journal is None:
             return
         try:
-            self.fold()
+            with suppress(OSError):  # the journal has the rows as well
+                self.fold()
         finally:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
+            journal, self._journal = self._journal, None
+            with suppress(OSError):  # all that it acknowledged is on disk
+                journal.close()
             self._lock.release()
 
     @property
@@ -226,34 +237,56 @@ class RunWriter:
         return self._journal
 
     @contextmanager
-    def _reloading_on_failure(self) -> Iterator[None]:
-        """After a full disk or a Ctrl-C in the midst, what is on disk is what counts."""
+    def _changing(self) -> Iterator[None]:
+        """Every change of the files: what failed before is mended first."""
+        if self._unsure:
+            self._start_anew()
         try:
             yield
-        except BaseException:
-            self._load()
+        except BaseException:  # a full disk, or a Ctrl-C in the midst
+            self._unsure = True
             raise
 
-    def _load(self) -> None:
-        """Take the state from disk, cutting off a torn tail."""
-        self._manifest = read_manifest(self.path)
-        file = self.path / self._manifest.journal
-        try:
-            records = repair_journal(file)
-        except RunError as error:
-            copy = set_aside(file, self.path / QUARANTINE)
-            raise RunError(f"{error}; a copy is in {copy}") from None
-        self._log = RunLog()
-        for segment in self._manifest.segments:
-            self._log.add_stored(read_segment(self.path, segment, RunLog.COLUMNS))
-        self._log.add_records(records)
-        if self._journal is not None:
-            self._journal.close()
-        self._journal = Journal(file)
+    def _start_anew(self) -> None:
+        """A new journal with what was acknowledged, whatever the files hold beyond that."""
+        current = read_manifest(self.path)
+        # Another one is of a fold that failed when it was published; nothing was added since.
+        size = self._open_journal.size if current == self._manifest else None
+        content = disk.read(self.path / current.journal)[:size]
+        self._move_to(current.followed_by(current.segments), content)
+        self._load()
+        self._unsure = False
 
-    def _remove_older_than(self, number: int) -> None:
-        """Readers of the manifest before this one may still be at work; older ones retry."""
-        for folder in (JOURNALS, MANIFESTS):
-            for file in (self.path / folder).iterdir():
-                if file.stem.isdigit() and int(file.stem) < number:
-                    file.unlink()
+    def _move_to(self, manifest: Manifest, journal: bytes) -> None:
+        """Publish a manifest with a journal of this content, and go on in it."""
+        write_atomic(self.path / manifest.journal, journal)
+        publish(self.path, manifest)
+        self._go_on_in(manifest, Journal(self.path / manifest.journal, len(journal)))
+
+    def _go_on_in(self, manifest: Manifest, journal: Journal) -> None:
+        """Both at once: a journal's size is that of the manifest's journal."""
+        before = self._journal
+        self._manifest, self._journal = manifest, journal
+        if before is not None:
+            with suppress(OSError):  # all that it acknowledged is in the new one
+                before.close()
+
+    def _load(self) -> None:
+        """Take the state from disk; what follows the last whole record is cut off."""
+        manifest = read_manifest(self.path)
+        file = self.path / manifest.journal
+        content = parse_journal(disk.read(file))
+        if content.damaged is not None:
+            copy = set_aside(file, self.path / QUARANTINE, content.rest)
+            if content.good_after:
+                content.refuse_damage(file)
+            self.remarks.append(
+                f"{file} ended in {len(content.rest)} bytes that are no record, as a power cut may "
+                f"leave them; they are in {copy}"
+            )
+        log = RunLog()
+        for segment in manifest.segments:
+            log.add_stored(read_segment(self.path, segment, RunLog.COLUMNS))
+        log.add_records(content.records)
+        self._go_on_in(manifest, Journal(file, content.good_bytes))
+        self._log = log

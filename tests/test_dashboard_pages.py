@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -241,15 +243,18 @@ def test_the_sidebar_says_what_the_driver_does(root: Path, monkeypatch: pytest.M
     make_run(root / "lm", some_rows(3))
     status = {"state": "searching", "trials_done": 3, "trials_budget": 12, "at": time.time()}
     status["running"] = [{"trial": 3, "origin": HOSTILE, "since": time.time() - 7}]
-    for extra, expected in (
-        ({}, "Live"),
-        ({"at": time.time() - 20}, "Live"),
-        ({"at": time.time() - 40}, "Driver silent"),
-        ({"state": "finished"}, "Finished"),
-        ({"state": 3, "trials_done": "x", "running": [1], "at": "y"}, "No driver has reported"),
+    nothing: dict[str, Any] = {"state": 3, "trials_done": "x", "running": [1], "at": "y"}
+    for extra, has_writer, expected in (
+        ({}, True, "Live"),
+        ({"at": time.time() + 3600}, True, "Live"),  # the clock was set back
+        ({"at": time.time() - 40}, True, "Live"),
+        ({}, False, "Driver silent"),
+        ({"state": "finished"}, False, "Finished"),
+        (nothing, False, "No driver has reported"),
     ):
         (root / "lm" / "status.json").write_text(json.dumps(status | extra))
-        app = pareto(root, monkeypatch)
+        with RunWriter.open(root / "lm") if has_writer else nullcontext():
+            app = pareto(root, monkeypatch)
         assert not app.exception
         assert expected in words(app)
     (root / "lm" / "status.json").write_text("[1]")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from results import driver_state, interpret, read_heartbeat
+from results import RunWriter, driver_state, interpret, read_heartbeat
 
 NOW = 1e9
 
@@ -26,12 +27,16 @@ NOW = 1e9
         ({"state": "searching", "at": 10**400}, "unknown"),
         ({"state": "searching", "at": True}, "unknown"),
         ({"state": ["x"], "at": NOW}, "live"),
+        ({"state": "searching", "at": NOW - 1, "has_writer": False}, "silent"),
+        ({"state": "searching", "at": NOW - 900, "has_writer": True}, "live"),
+        ({"state": "searching", "at": NOW - 31, "has_writer": None}, "silent"),
+        ({"state": "finished", "at": NOW, "has_writer": True}, "finished"),
         ({"at": NOW}, "unknown"),
         ({}, "unknown"),
         (None, "unknown"),
     ],
 )
-def test_a_driver_is_alive_for_half_a_minute_after_it_beat(
+def test_a_driver_is_alive_while_it_has_the_lock_or_else_for_half_a_minute_after_it_beat(
     status: dict[str, Any] | None, state: str
 ) -> None:
     assert driver_state(status, NOW) == interpret(status, NOW).state == state
@@ -42,6 +47,24 @@ def test_a_damaged_status_is_read_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "status.json").write_text(text)
     assert read_heartbeat(tmp_path, NOW) == read_heartbeat(tmp_path / "nowhere", NOW)
     assert read_heartbeat(tmp_path, NOW).state == "unknown"
+
+
+def test_a_killed_driver_is_silent_at_once_and_a_copied_run_has_none(tmp_path: Path) -> None:
+    made = tmp_path / "run"
+    writer = RunWriter.create(
+        made,
+        config={},
+        config_text="",
+        objectives={"a": "max", "b": "min"},
+        provenance={},
+        name="x",
+    )
+    writer.heartbeat({"state": "searching"})
+    assert read_heartbeat(made).state == "live"
+    shutil.copytree(made, tmp_path / "copy")
+    assert read_heartbeat(tmp_path / "copy").state == "silent"
+    writer._lock.release()  # as the kernel does when the process dies
+    assert read_heartbeat(made).state == "silent"
 
 
 def test_a_report_is_read_field_by_field(tmp_path: Path) -> None:

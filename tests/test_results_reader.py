@@ -94,10 +94,20 @@ def test_a_description_that_lacks_something_is_a_sentence(
     root: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     file = root / "vision" / "run.json"
-    description = json.loads(file.read_text()) | changes
+    description = json.loads(file.read_text()) | changes | {"sha256": None}  # as of old runs
     file.write_text(json.dumps({k: v for k, v in description.items() if v is not None}))
     with pytest.raises(RunError, match=sentence):
         read_run(root / "vision")
+
+
+def test_a_description_that_changed_is_refused(root: Path) -> None:
+    file = root / "vision" / "run.json"
+    text = file.read_text()
+    file.write_text(text.replace('"max"', '"min"', 1))
+    with pytest.raises(RunError, match=r"run\.json is damaged: its checksum differs"):
+        read_run(root / "vision")
+    file.write_text(json.dumps(json.loads(text)))  # laid out otherwise, the same description
+    assert read_run(root / "vision").name == "vision"
 
 
 @pytest.mark.parametrize("text", ["[1]", "null", '"run"', "{", "", "[" * 100_000])
