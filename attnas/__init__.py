@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from results import front_report as front_report
     from results import hypervolume as hypervolume
     from results import load as load
+    from results import push_run as push_run
     from results import read_run as read_run
     from search_space import Dense as Dense
     from search_space import Design as Design
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "controller": ("RunConfig", "load_config"),
     "evaluator": ("CausalLM", "Evaluator"),
-    "results": ("front_report", "hypervolume", "load", "read_run"),
+    "results": ("front_report", "hypervolume", "load", "push_run", "read_run"),
     "search_space": (
         "Dense", "Design", "Heads", "LayerDesign", "Rotary", "SlidingWindow", "Space",
         "load_space", "preset",

@@ -9,8 +9,16 @@ import typer
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML configuration.")]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, or its name in runs/.")
+    str, typer.Argument(metavar="RUN", help="A run's folder, name in runs/, or s3:// address.")
 ]
+MaybeRun = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN", help="A run's folder, or its name; this machine if left out."),
+]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Mend the run; what is damaged goes to quarantine/.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Start neither Ray nor NNI.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Overrides = Annotated[
     list[str] | None,

@@ -14,8 +14,11 @@ from attnas.arguments import (
     AsJson,
     ChildOverrides,
     ConfigPath,
+    MaybeRun,
     NewName,
     Overrides,
+    Quick,
+    Repair,
     RunName,
     Trained,
     TrialNumber,
@@ -235,9 +238,9 @@ def export(
 
 @app.command()
 def dashboard(
-    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="The folder of runs.")] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        str, typer.Argument(metavar="RUNS", help="The folder of runs, or its s3:// address.")
+    ] = "runs",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on this machine.")] = 8501,
 ) -> None:
     """Look at runs in a browser. Example: attnas dashboard runs/"""
@@ -268,6 +271,16 @@ def tasks(
 
 
 @app.command()
+def doctor(
+    run: MaybeRun = None, repair: Repair = False, quick: Quick = False, as_json: AsJson = False
+) -> None:
+    """Check this machine, or a run; exits 4 on a problem. Example: attnas doctor runs/lm"""
+    from attnas.commands.doctor import see_doctor
+
+    see_doctor(run, repair, quick, as_json)
+
+
+@app.command()
 def schema() -> None:
     """The JSON schema of a configuration. Example: attnas schema > attnas.schema.json"""
     from attnas.commands.configs import print_schema
@@ -278,7 +291,8 @@ def schema() -> None:
 def main() -> None:
     """Run a command; whatever goes wrong is one sentence and an exit code.
 
-    0 done, 1 a defect of attnas, 2 usage, 3 configuration, 4 the search failed, 130 interrupted.
+    0 done, 1 a defect of attnas, 2 usage, 3 configuration, 4 the search failed or `doctor` found a
+    problem, 130 interrupted.
     """
     # The commands' part of typer moved between packages; its base class is found by name.
     refusals: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 USAGE, CONFIGURATION, SEARCH = 2, 3, 4
+DOCTOR = 4  # of attnas doctor: a problem remains
 
 
 class UsageError(ValueError):

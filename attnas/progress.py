@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from controller import Session
+from controller.steady_clock import steady_time
 from results import TrialRow, hypervolume_over_time, parse_objectives
 from results.outcomes import GIVEN_BACK, in_words
 
@@ -50,19 +50,21 @@ def summary_lines(session: Session) -> list[str]:
     lines = [
         f"{done} of {budget} trials"
         + (f" ({counted})" if counted else "")
-        + f", {_clock(session.before_s + time.time() - session.started_at)} spent"
+        + f", {_clock(session.before_s + steady_time() - session.started_at)} spent"
         + _time_left(session, done, budget)
     ]
     running = sorted(search.running.values(), key=lambda item: item[1])
     lines.append(
         "running: "
         + ", ".join(
-            f"trial {trial.trial} {trial.origin} {_clock(time.time() - since)}"
+            f"trial {trial.trial} {trial.origin} {_clock(steady_time() - since)}"
             for trial, since in running
         )
         if running
         else session.phase
     )
+    if session.pause.reason:
+        lines.append(f"paused: {session.pause.reason}")
     if best := _best_so_far(session, rows):
         lines.append(best)
     return lines
@@ -71,8 +73,10 @@ def summary_lines(session: Session) -> list[str]:
 def _best_so_far(session: Session, rows: list[TrialRow]) -> str | None:
     """The best value of each objective, and the hypervolume of the front so far."""
     objectives = parse_objectives(session.config.objectives)
+    names = [o.column for o in objectives]
     records = [
-        {"state": row.state, "told_at": row.told_at, **row.metrics}
+        {"state": row.state, "told_at": row.told_at}
+        | {name: row.metrics[name] for name in names if name in row.metrics}
         for row in rows
         if row.state == "complete"
     ]
@@ -100,9 +104,9 @@ def _time_left(session: Session, done: int, budget: int) -> str:
     }
     if not here:
         return ""
-    left = (budget - done) * (time.time() - session.started_at) / len(here)
+    left = (budget - done) * (steady_time() - session.started_at) / len(here)
     if session.search.deadline is not None:
-        left = min(left, max(0.0, session.search.deadline - time.time()))
+        left = min(left, max(0.0, session.search.deadline - steady_time()))
     return f", about {_clock(left)} left"
 
 
@@ -116,8 +120,12 @@ def _panel(session: Session) -> Group:
 def _print_lines(session: Session, stop: threading.Event) -> None:
     """One line when a trial ends or stops, for logs; a resumed run's earlier ones are left out."""
     shown = sum(row.finished_at < session.started_at for row in list(session.search.rows))
+    paused: str | None = None
     while True:
         last = stop.wait(0.5)
+        if paused != session.pause.reason:
+            paused = session.pause.reason
+            print(f"paused: {paused}" if paused else "going on", file=sys.stderr, flush=True)
         rows = list(session.search.rows)
         for row in filter(_is_end, rows[shown:]):
             figures = ", ".join(

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
@@ -32,18 +31,33 @@ JUDGED = 300  # draws that show whether trying is of use
 RARE = 0.02  # share of uniform draws that are allowed, below which structured ones are taken
 
 
-@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A design and its settings; none for a preset trained under settings that the space lacks."""
+    """A design and its settings; none for a preset trained under settings that the space lacks.
 
-    design: Design
-    settings: Settings = ()
-    _key: str = field(default="", init=False, compare=False, repr=False)  # once it was asked for
+    One that comes from a run's log has its design as text until it is asked for, and its key.
+    """
+
+    __slots__ = ("_design", "_key", "_text", "settings")
+
+    def __init__(self, design: Design, settings: Settings = ()) -> None:
+        self.settings = settings
+        self._design: Design | None = design
+        self._text = self._key = ""
 
     @classmethod
     def of(cls, stored: Ask | TrialRow) -> Candidate:
         """The candidate of an ask or of a row."""
-        return cls(Design.from_json(stored.design), settings_of(stored.settings))
+        candidate = cls.__new__(cls)
+        candidate.settings = settings_of(stored.settings)
+        candidate._design, candidate._text, candidate._key = None, stored.design, stored.key
+        return candidate
+
+    @property
+    def design(self) -> Design:
+        """What is trained."""
+        if self._design is None:
+            self._design = Design.from_json(self._text)
+        return self._design
 
     @property
     def key(self) -> str:
@@ -51,13 +65,24 @@ class Candidate:
         if not self._key:
             both = f"{self.design.key} {self.settings_json}"
             key = hashlib.sha256(both.encode()).hexdigest()[:16]
-            object.__setattr__(self, "_key", key if self.settings else self.design.key)
+            self._key = key if self.settings else self.design.key
         return self._key
 
     @property
     def settings_json(self) -> str | None:
         """The settings as one JSON object, None where there are none."""
         return json.dumps(dict(self.settings), sort_keys=True) if self.settings else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Candidate) and (
+            (self.settings, self.design) == (other.settings, other.design)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.design, self.settings))
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.design!r}, {self.settings!r})"
 
 
 def settings_of(text: str | None) -> Settings:

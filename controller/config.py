@@ -28,6 +28,7 @@ from evaluator.limits import Limit
 from evaluator.tasks import TaskConfig
 from evaluator.training_config import TrainingConfig
 from results import parse_objectives
+from results.object_store import check_address
 from search_space import (
     DEFAULT_PRESETS,
     PRESETS,
@@ -158,6 +159,18 @@ class EngineConfig(BaseModel):
     workers: int | None = Field(
         default=None, ge=1, description="trials at once; as many as fit the machine by default"
     )
+    trial_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="then a trial is ended; 20 times the longest so far, at least 10, by default",
+    )
+    trial_gigabytes: float | None = Field(
+        default=None,
+        ge=0.25,
+        allow_inf_nan=False,
+        description="memory of a trial; by default its worker's share of the machine's",
+    )
 
 
 class RunConfig(BaseModel):
@@ -181,6 +194,17 @@ class RunConfig(BaseModel):
     search: SearchConfig = SearchConfig()
     engine: EngineConfig = EngineConfig()
     threads: int = Field(default=1, ge=1, le=256, description="threads of one worker")
+    storage: str | None = Field(
+        default=None,
+        description="a store's folder to push the run to, such as s3://bucket/runs",
+    )
+
+    @field_validator("storage")
+    @classmethod
+    def _usable_storage(cls, address: str | None) -> str | None:
+        if address is not None:
+            check_address(address)
+        return address
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from controller.beating import beating
 from controller.config import RunConfig, config_of
+from controller.mirroring import check_free, mirroring
 from controller.parents import VOCABULARY, parent_of
 from controller.run import provenance, read_task
 from controller.trained_as import as_trained, with_overrides
@@ -110,6 +111,7 @@ def prune(pruning: Pruning, config_text: str, path: Path, say: Say) -> None:
             f"the task has other symbols than trial {pruning.source['trial']} of "
             f"{pruning.source['run']} was trained on; leave the task as it is"
         )
+    check_free(path, config.storage)
     sizes = {"vocabulary": task.vocabulary, "channels": task.channels, "data": task.fingerprint}
     chain = {"pruning": pruning.source | {"steps": pruning.steps}}
     writer = RunWriter.create(
@@ -120,7 +122,7 @@ def prune(pruning: Pruning, config_text: str, path: Path, say: Say) -> None:
         provenance=provenance() | sizes | chain,
         name=path.name,
     )
-    with writer, beating(writer, pruning):
+    with mirroring(path, config.storage, say), writer, beating(writer, pruning):
         (path / VOCABULARY).write_text(json.dumps(task.spelled()), encoding="utf-8")
         _prune(pruning, task, writer, say)
         pruning.phase = "finished"

@@ -7,7 +7,6 @@ import os
 import platform
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,14 +22,19 @@ from controller.config import RunConfig
 from controller.engines import ray_environment
 from controller.engines.serial import run_serial
 from controller.known import candidates_of
+from controller.mirroring import check_free, mirroring
 from controller.parents import VOCABULARY, start_of
 from controller.search import Search
+from controller.steady_clock import steady_time
+from controller.waiting_log import Pause, WaitingLog
 from controller.warm_start import WarmStart, kept_warm_start, warm_start
 from controller.worker import measurements_folder, remove_checkpoints
 from evaluator import Evaluator, Task
 from evaluator.machine_state import machine_state
 from evaluator.tasks.mix import read_data
-from results import RunError, RunWriter, interpret, read_run
+from results import RunError, RunWriter, read_heartbeat
+from results.files import write_atomic
+from results.folder import read_description
 from search_space import ConfigError, Design, Problem, Space
 
 
@@ -41,7 +45,8 @@ class Session:
     path: Path
     config: RunConfig
     search: Search
-    started_at: float = field(default_factory=time.time)
+    pause: Pause = field(default_factory=Pause)
+    started_at: float = field(default_factory=steady_time)
     before_s: float = 0.0  # time spent by earlier drivers of the run
     phase: str = "starting workers"
 
@@ -54,13 +59,13 @@ class Session:
     def out_of_time(self) -> bool:
         """Whether the time budget, not the number of trials, ended the session."""
         search = self.search
-        late = search.deadline is not None and time.time() > search.deadline
+        late = search.deadline is not None and steady_time() > search.deadline
         return late and not search.complete
 
     def status(self) -> dict[str, Any]:
         """The heartbeat's content."""
         return {
-            "state": self.phase,
+            "state": f"paused: {self.pause.reason}" if self.pause.reason else self.phase,
             "trials_done": self.done_trials,
             "trials_budget": self.config.search.trials,
             "running": [
@@ -68,7 +73,7 @@ class Session:
                 for trial, since in list(self.search.running.values())
             ],
             "started_at": self.started_at,
-            "elapsed_s": self.before_s + time.time() - self.started_at,
+            "elapsed_s": self.before_s + steady_time() - self.started_at,
             "deadline": self.search.deadline,
             "workers": self.config.workers,
         }
@@ -87,13 +92,14 @@ def start(
 ) -> Session:
     """A new run in `path`; returns when it is finished, drained or out of budget.
 
-    What becomes of each earlier run that it starts from goes to `say`.
+    What becomes of each earlier run that it starts from goes to `say`, and of pushes to a store.
     """
     check_workers(config, address)
     data = read_task(config)
     Space.from_config(config.space).sample(np.random.default_rng(0))  # says so if nothing is legal
     task = Task.of(config.task, data)
     start_of(config.start, config.task)  # says so if there is no such parent
+    check_free(path, config.storage)
     warm = warm_start(config, task.fingerprint)
     for sentence in warm.said:
         say(sentence)
@@ -106,39 +112,48 @@ def start(
         provenance=provenance() | {"data": task.fingerprint} | sizes,
         name=path.name,
     )
-    with writer:
-        (path / VOCABULARY).write_text(json.dumps(task.spelled()), encoding="utf-8")
+    with mirroring(path, config.storage, say), writer:  # what closing folds is pushed as well
+        write_atomic(path / VOCABULARY, json.dumps(task.spelled()).encode())
         if config.search.warm_start:
             warm.write(path)
         return _drive(writer, config, data, watch, address, before_s=0.0, warm=warm)
 
 
-def resume(path: Path, watch: Watch, address: str | None) -> Session:
-    """Go on with a run: its finished trials are told again, interrupted ones run again."""
-    run = read_run(path)
-    if "pruning" in run.provenance:
+def resume(
+    path: Path, watch: Watch, address: str | None, say: Callable[[str], object] = lambda _: None
+) -> Session:
+    """Go on with a run: its finished trials are told again, interrupted ones run again.
+
+    What was wrong with its files and mended goes to `say`, and what becomes of pushes to a store.
+    """
+    described = read_description(path)
+    made_by = described["provenance"]
+    if "pruning" in made_by:
         raise RunError(
             f"{path} is a chain of prunings, not a search to go on with; start another with "
             "attnas prune"
         )
     try:
-        config = RunConfig.model_validate(_with_strategy(run.config))
+        config = RunConfig.model_validate(_with_strategy(described["config"]))
     except ValueError as error:
         raise RunError(
             f"the configuration in {path} does not suit this attnas; resume it with the version "
-            f"that wrote it ({run.provenance.get('versions', {}).get('attnas', 'unknown')})"
+            f"that wrote it ({made_by.get('versions', {}).get('attnas', 'unknown')})"
         ) from error
     check_workers(config, address)
     data = read_task(config)
     fingerprint = Task.of(config.task, data).fingerprint
-    if run.provenance.get("data", fingerprint) != fingerprint:
+    if made_by.get("data", fingerprint) != fingerprint:
         raise RunError(
             f"the task's data changed since {path} started, so its trials would not compare; "
             f"restore the data, or start a new search"
         )
-    spent = interpret(run.status, time.time()).elapsed_s or 0.0
+    spent = read_heartbeat(path).elapsed_s or 0.0
     warm = kept_warm_start(path) if config.search.warm_start else WarmStart()
-    with RunWriter.open(path) as writer:
+    writer = RunWriter.open(path)
+    with mirroring(path, config.storage, say), writer:
+        for sentence in writer.remarks:
+            say(sentence)
         return _drive(writer, config, data, watch, address, before_s=spent, warm=warm)
 
 
@@ -177,9 +192,12 @@ def _drive(
     task = Task.of(config.task, data)
     if config.engine.name == "ray":
         ray_environment.prepare(address)  # a strategy may import Ray, which reads it then
-    search = Search.of(config, writer, candidates_of(config, task), warm)
-    search.deadline = None if minutes is None else time.time() + 60 * minutes
-    session = Session(writer.path, config, search, before_s=before_s)
+    pause = Pause()
+    search = Search.of(
+        config, WaitingLog(writer, pause, writer.path), candidates_of(config, task), warm
+    )
+    search.deadline = None if minutes is None else steady_time() + 60 * minutes
+    session = Session(writer.path, config, search, pause, before_s=before_s)
     with beating(writer, session), watch(session):
         if config.engine.name == "serial":
             begin = start_of(config.start, config.task)
@@ -248,7 +266,7 @@ def _draining_on_interrupt(session: Session) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         if session.search.draining:
             raise KeyboardInterrupt
-        session.search.draining = True
+        session.search.draining = session.pause.given_up = True
         session.phase = "draining"
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -125,7 +125,7 @@ class Schedule:
             if self._given_back.pop(ask.key, None) is not None:
                 self._strategy.handed_out(candidate, _part(ask.origin))
             return
-        self.handed_out += 1
+        self.handed_out = ask.trial + 1  # numbers have gaps where a damaged log lost asks
         self._seeds[ask.key] += 1
         self._finalists += ask.origin == "finalist"
         if ask.origin.startswith(PROPOSED):
@@ -135,6 +135,7 @@ class Schedule:
 
     def tell(self, row: TrialRow) -> None:
         """A result, at a rung or at the end."""
+        self.handed_out = max(self.handed_out, row.trial + 1)  # its ask may be lost to damage
         if self._is_measuring(row) and row.state == "pruned":
             self._given_back[row.key] = row
         self._strategy.tell(row)
@@ -148,8 +149,10 @@ class Schedule:
             self._first = [one for one in self._first if one[0].key != ask.key]
             seeds = range(first + 1, first + self._config.seeds)
             self._more_seeds += [(candidate, ask.origin, seed) for seed in seeds]
-        else:
-            self._more_seeds.pop(0)
+        else:  # what asked for it may be lost to damage
+            due = [(one.key, seed) for one, _, seed in self._more_seeds]
+            if (ask.key, ask.seed) in due:
+                self._more_seeds.pop(due.index((ask.key, ask.seed)))
 
     def _begin_from(self, warm: WarmStart) -> list[tuple[Candidate, str]]:
         """Tell what earlier runs found, as if it were of this one; what is to be proposed first.

@@ -7,7 +7,6 @@ it is acted upon, decisions included, so replaying the log rebuilds this object 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,11 +16,13 @@ from controller.config import RunConfig, SearchConfig
 from controller.halving import Halving
 from controller.plan import Baseline, planned_baselines
 from controller.schedule import Schedule
+from controller.steady_clock import steady_time
 from controller.strategies import SearchSpace
 from controller.trial import Log, Trial
 from controller.warm_start import WarmStart
 from results import Ask, Objective, TrialRow, parse_objectives
 from results.outcomes import GIVEN_BACK
+from results.stored_rows import bare
 from search_space import Space
 
 LOST_RETRIES = 2  # a worker's death is not the design's fault
@@ -42,7 +43,7 @@ class Search:
         config: SearchConfig,
         log: Log,
         baselines: Sequence[Baseline] = (),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady_time,
         warm: WarmStart | None = None,
     ) -> None:
         self.config, self.log = config, log
@@ -79,7 +80,7 @@ class Search:
         if self._over():
             return None
         if self._again:
-            trial = self._again.pop(0)
+            trial = self._again[0]
         elif (stopped := self._due()) is not None:
             trial = replace(Trial.of(stopped), rung=stopped.rung + 1)
         else:
@@ -99,6 +100,7 @@ class Search:
             )
         if (trial.trial, trial.attempt, trial.rung) not in self._logged:
             self._log_ask(trial)
+        self._again = [waiting for waiting in self._again if waiting.trial != trial.trial]
         self.running[trial.trial] = (trial, self._clock())
         return trial
 
@@ -223,6 +225,7 @@ class Search:
 
     def _take_in(self, row: TrialRow) -> None:
         """What a row means to the state, live and in replay alike."""
+        row = bare(row)  # as a replay has it, and small
         self.rows.append(row)
         self._standing[row.trial, row.attempt] = row
         self._halving.take_in(row)
@@ -250,17 +253,17 @@ class Search:
 
     def _replay(self, events: Sequence[Ask | TrialRow]) -> None:
         """Rebuild the state from the log; asks without a row are to be run again."""
-        pending: dict[tuple[int, int], Trial] = {}  # by trial and attempt
+        pending: dict[tuple[int, int], tuple[Ask, int]] = {}  # with the rung to reach, by attempt
         for event in events:
             if isinstance(event, Ask):
-                trial = Trial.of(event)
-                self._went_out(event, trial.candidate)
+                self._went_out(event, Candidate.of(event))
                 self._again = [t for t in self._again if t.trial != event.trial]
-                pending[event.trial, event.attempt] = trial
+                pending[event.trial, event.attempt] = event, event.rung
             else:
-                trial = pending.pop((event.trial, event.attempt), None)
-                if trial is not None and event.state == "passed":
-                    pending[event.trial, event.attempt] = replace(trial, rung=event.rung + 1)
+                asked = pending.pop((event.trial, event.attempt), None)
+                if asked is not None and event.state == "passed":
+                    pending[event.trial, event.attempt] = asked[0], event.rung + 1
                 self._take_in(event)
-        self._again = [*pending.values(), *self._again]
+        out = [replace(Trial.of(ask), rung=rung) for ask, rung in pending.values()]
+        self._again = [*out, *self._again]
         self._errors.clear()

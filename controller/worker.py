@@ -1,19 +1,22 @@
 """A worker's part: evaluate one trial and turn design and measurement into a row.
 
-The only place where that happens, for every engine. Whatever goes wrong in a trial becomes a row
-with its reason; the full traceback goes to the run's logs.
+Whatever goes wrong in a trial becomes a row with its reason; the full traceback goes to the run's
+logs.
 """
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from controller.exits import ending_of, fault_of_the_machine
 from controller.trial import Trial
+from controller.trial_row import Start, cut, row_of
 from controller.weights import checkpoint_path, weights_path
+from controller.worker_log import LARGEST_LOG, log_path
 from evaluator import Evaluator, Measurement
 from evaluator.checkpoint import StorageError, save_whole
 from results import TrialRow
@@ -39,7 +42,7 @@ def stages_of(
     for whoever goes on. Never raises for what the trial did. OSError if the run's storage fails:
     that is not the trial's fault, and no row is made.
     """
-    started, so_far = time.time(), checkpoint_path(run, trial.trial)
+    start, so_far = Start(), checkpoint_path(run, trial.trial)
     measurements = evaluator.stages(
         trial.design,
         trial.seed,
@@ -52,12 +55,13 @@ def stages_of(
         here = replace(trial, rung=rung)
         try:
             measurement = next(measurements)
-            row = row_of(here, measurement, worker, started)
+            row = row_of(here, measurement, worker, start)
         except StorageError:
             raise
-        except Exception as error:
-            so_far.unlink(missing_ok=True)
-            yield failed_row(here, error, run, worker, started)
+        except (Exception, SystemExit) as error:
+            if fault_of_the_machine(error) is None:
+                so_far.unlink(missing_ok=True)
+            yield failed_row(here, error, run, worker, start)
             return
         if measurement.state != "paused":
             if measurement.weights:
@@ -74,31 +78,26 @@ def remove_checkpoints(run: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def failed_row(trial: Trial, error: Exception, run: Path, worker: str, started: float) -> TrialRow:
-    """An error in code as a result, its traceback in the run's logs."""
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    log = run / "logs" / f"trial-{trial.trial}-{trial.attempt}.log"
+def failed_row(
+    trial: Trial, error: BaseException, run: Path, worker: str, start: Start | None = None
+) -> TrialRow:
+    """An error as a result, its traceback in the run's logs; `lost` if the machine is to blame."""
+    machine = fault_of_the_machine(error)
+    reason = machine or _in_a_line(error)
+    log = log_path(run, trial)
     if log.parent.is_dir():
-        log.write_text("".join(traceback.format_exception(error)))
-        reason += f" (traceback in logs/{log.name})"
-    return row_of(trial, Measurement("failed", reason), worker, started)
+        with suppress(OSError), open(log, "ab") as file:  # this may be what fails
+            said = "".join(traceback.format_exception(error)).encode(errors="replace")
+            file.write(said if len(said) <= LARGEST_LOG else said[-LARGEST_LOG:])
+            reason += f" (traceback in logs/{log.name})"
+    found = Measurement("failed" if machine is None else "lost", reason)
+    return row_of(trial, found, worker, start or Start())
 
 
-def row_of(trial: Trial, found: Measurement, worker: str, started: float) -> TrialRow:
-    """Design and measurement as a row."""
-    return TrialRow.from_plain(
-        trial.row_fields()
-        | {
-            "state": "pruned" if found.state == "paused" else found.state,
-            "reason": found.reason,
-            "started_at": started,
-            "finished_at": time.time(),
-            "worker": worker,
-            "metrics": {name: float(value) for name, value in found.metrics.items()},
-            "notes": found.notes,
-            "curve": [[tokens, loss] for tokens, loss in found.curve],
-            "gradients": found.gradients,
-            "held_out": found.held_out,
-        }
-        | found.provenance
-    )
+def _in_a_line(error: BaseException) -> str:
+    """The kind and first line of an error, of which the rest may be megabytes."""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        return ending_of(code & 0xFF).reason
+    said = str(error).strip().partition("\n")[0]
+    return cut(f"{type(error).__name__}: {said}" if said else type(error).__name__, 400)

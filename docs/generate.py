@@ -24,7 +24,8 @@ ELSEWHERE = {
 TREE_START, TREE_END = "<!-- tree -->", "<!-- /tree -->"
 COMMANDS = (
     "init", "validate", "search", "resume", "status", "front", "show", "maps", "finetune", "prune",
-    "measure", "report", "export", "dashboard", "presets", "tasks", "schema",
+    "measure", "report", "export", "dashboard", "presets", "tasks", "doctor",
+    "schema",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,18 @@ class Checkpoint:
 
 
 class StorageError(OSError):
-    """The run's storage failed; that is no fault of the trial's."""
+    """The run's storage failed; that is no fault of the trial's. Has the system's `errno`."""
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> StorageError:
+        """What to raise for a file that could not be written."""
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and (said := re.search(r"os error (\d+)", str(error))):  # safetensors'
+            number = int(said[1])
+        return cls(number, f"{path} could not be written: {error}")
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 def save_whole(
@@ -75,7 +87,7 @@ def save_whole(
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, metadata)
         os.replace(beside, path)
     except (SafetensorError, OSError) as error:  # the first is what a full disk comes as
-        raise StorageError(f"{path} could not be written: {error}") from error
+        raise StorageError.of(path, error) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -3,6 +3,8 @@
 Two file locks per device, held by the kernel and so freed when a process dies. Training passes
 the gate and shares the floor for one step; measuring holds the gate, which stops new steps, and
 then takes the floor alone, which waits for the running ones. So measuring can't starve.
+
+What waits for others can be told to whoever limits a trial's time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class DeviceLock:
     def shared(self) -> Iterator[None]:
         """For one training step: waits while somebody measures or is about to."""
         with _held(self._gate, fcntl.LOCK_SH):
-            fcntl.flock(self._floor, fcntl.LOCK_SH)
+            _take(self._floor, fcntl.LOCK_SH)
         try:
             yield
         finally:
@@ -43,11 +45,42 @@ class DeviceLock:
 
 @contextmanager
 def _held(file: int, kind: int) -> Iterator[None]:
-    fcntl.flock(file, kind)
+    _take(file, kind)
     try:
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+_told: list[int] = []  # descriptors that want to know of waiting
+
+
+def tell_waits(descriptor: int) -> None:
+    """From now on write a line of JSON there when this process begins and ends to wait."""
+    _told.append(descriptor)
+
+
+def wait_listeners() -> tuple[int, ...]:
+    """Descriptors that a process started for the same trial should tell as well."""
+    return tuple(_told)
+
+
+def say_waiting(waits: bool) -> None:
+    """A line is short enough to be written whole, whoever else writes."""
+    for descriptor in _told:
+        os.write(descriptor, b'{"waits": true}\n' if waits else b'{"waits": false}\n')
+
+
+def _take(file: int, kind: int) -> None:
+    """At once where it is free, which costs no more than a lock."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say_waiting(True)
+        try:
+            fcntl.flock(file, kind)
+        finally:
+            say_waiting(False)
 
 
 def _open(path: Path) -> int:

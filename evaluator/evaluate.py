@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +20,7 @@ from evaluator.device_lock import DeviceLock
 from evaluator.fast_matmul import fast_fp32
 from evaluator.grid import GridConfig
 from evaluator.limits import Limit, broken_limit
+from evaluator.measurement import Measurement, State
 from evaluator.measuring import Subject
 from evaluator.memory import is_out_of_memory, measured_together, memory_costs, too_large
 from evaluator.model import AnyModel, model_of
@@ -35,8 +35,6 @@ from evaluator.training import Training, pieces_of, train
 from evaluator.training_config import TrainingConfig
 from search_space import Design
 from search_space.axis_config import Value
-
-State = Literal["complete", "paused", "infeasible", "diverged", "failed"]
 
 
 class EvaluationConfig(BaseModel):
@@ -54,21 +52,6 @@ class EvaluationConfig(BaseModel):
     first: frozenset[str] | None = Field(
         default=None, description="cells that something is decided by; all if left out"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What a trial gave: an outcome with its reason, numbers, remarks and where they come from."""
-
-    state: State
-    reason: str | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    gradients: list[list[float]] = field(default_factory=list)  # as the curve's points, per block
-    held_out: list[float] = field(default_factory=list)  # accuracy's pseudo-value of each group
-    provenance: dict[str, str | int] = field(default_factory=dict)
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -134,7 +117,7 @@ class Evaluator:
                 yield _ended(found, "paused", "measured, not trained")
             trained = [share for share in rungs if share > 0]
             yield from self._learned(design, seed, (training, task), found, saved, trained)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if not is_out_of_memory(error):
                 raise
             yield _ended(found, "infeasible", f"out of memory: {_first_line(error)}")

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from evaluator.device_lock import DeviceLock
+from evaluator.device_lock import DeviceLock, say_waiting, tell_waits, wait_listeners
 from evaluator.grid import Cell
 from evaluator.latency import RepeatConfig
 from evaluator.measuring import Subject, measure
@@ -56,8 +56,12 @@ def measure_afresh(
                 "device": device,
                 "threads": threads,
                 "parent": os.getpid(),
+                "listeners": wait_listeners(),
             }
-            done = _answered(json.dumps(request))
+            try:
+                done = _answered(json.dumps(request))
+            finally:
+                say_waiting(False)  # for one that was killed while it waited
         return ProcessSample.from_json(done.splitlines()[-1])
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise FreshProcessError(f"its answer was none: {error}") from error
@@ -76,6 +80,7 @@ def _answered(request: str) -> str:
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},
+        pass_fds=wait_listeners(),
         start_new_session=True,
     )
     if done.returncode < 0:
@@ -126,6 +131,8 @@ def main() -> None:
     """Answer the request on standard input; end with the process that asked."""
     request = json.load(sys.stdin)
     die_with(request["parent"])
+    for descriptor in request["listeners"]:
+        tell_waits(descriptor)
     print(answer(request).to_json())
 
 

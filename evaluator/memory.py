@@ -140,7 +140,12 @@ def too_large(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch's CPU allocator raises a plain RuntimeError, worded differently on each system."""
+    """PyTorch's CPU allocator raises a plain RuntimeError, worded differently on each system.
+
+    An error that explains another, such as one in a task's own code, is judged by that.
+    """
+    if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+        return True
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()

@@ -92,7 +92,7 @@ class Kept:
             beside.write_text(sample.to_json())
             os.replace(beside, self.folder / f"{name}.json")
         except OSError as error:
-            raise StorageError(f"{self.folder} could not be written: {error}") from error
+            raise StorageError.of(self.folder, error) from error
 
 
 def figures(samples: Sequence[ProcessSample]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from results.intervals import (
     noise_is_known,
     shared_half_width,
 )
+from results.mirror import push_run
 from results.noise import Noise, estimate_noise, pooled_seed_sd
 from results.objectives import Objective, parse_objectives
 from results.preset_gains import PresetComparison, PresetGain
@@ -67,6 +68,7 @@ __all__ = [
     "non_dominated",
     "parse_objectives",
     "pooled_seed_sd",
+    "push_run",
     "read_heartbeat",
     "read_run",
     "rows_that_meet",

@@ -51,10 +51,10 @@ def attnas_version() -> str:
 def description_bytes(description: Mapping[str, Any]) -> bytes:
     """What is stored of a description: indented JSON, its last entry a checksum of the others."""
     plain = json.loads(json.dumps(description))
-    return json.dumps(plain | {"sha256": _checksum(plain)}, indent=1).encode()
+    return json.dumps(plain | {"sha256": checksum_of(plain)}, indent=1).encode()
 
 
-def _checksum(description: Mapping[str, Any]) -> str:
+def checksum_of(description: Mapping[str, Any]) -> str:
     """Of everything but the checksum itself, however it is laid out."""
     rest = {name: value for name, value in description.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -84,7 +84,7 @@ def read_description(path: Path) -> dict[str, Any]:
         raise RunError(
             f"{file} is damaged: it lacks {', '.join(lacking)}; restore it from a backup"
         )
-    if description.get("sha256", _checksum(description)) != _checksum(description):
+    if description.get("sha256", checksum_of(description)) != checksum_of(description):
         raise RunError(f"{file} is damaged: its checksum differs; restore it from a backup")
     return description
 

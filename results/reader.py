@@ -17,7 +17,9 @@ from results.heartbeat import read_status
 from results.held_out import with_own_error
 from results.journal import read_journal
 from results.manifest import read_manifest
+from results.object_store import is_address
 from results.objectives import Objective, parse_objectives
+from results.pull import pulled
 from results.replay import pending_asks
 from results.schema import Ask, TrialRow, rows_to_table
 from results.segments import read_segment
@@ -77,15 +79,23 @@ def read_run(path: str | Path) -> Run:
 
 
 def load(path: str | Path, *, every_row: bool = False) -> pd.DataFrame:
-    """The rows of a run as a tidy frame: one for each trial, or all that were stored of it."""
-    path = Path(path)
+    """The rows of a run as a tidy frame: one for each trial, or all that were stored of it.
+
+    `path` may be an address in an object store: see `find_run`.
+    """
+    path = pulled(path) if is_address(path) else Path(path)
     if not is_run(path):
         raise _no_such_run(path)
     return read_run(path).frame(every_row=every_row)
 
 
-def find_run(name_or_path: str | Path, root: Path = Path("runs")) -> Path:
-    """The folder of a run, given by its path or by its name under `root`."""
+def find_run(name_or_path: str | Path, root: Path = Path("runs"), *, weights: bool = False) -> Path:
+    """The folder of a run, given by its path, by its name under `root`, or by its address.
+
+    What is at an address (s3://...) is copied to this machine, trained weights only on demand.
+    """
+    if is_address(name_or_path):
+        return pulled(name_or_path, weights=weights)
     path = Path(name_or_path)
     under_root = Path(root) / path
     for candidate in (path, under_root):

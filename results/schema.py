@@ -119,7 +119,7 @@ class TrialRow:
 
     def to_plain(self) -> dict[str, Any]:
         """The row as JSON data."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"metrics": {**self.metrics}}
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> TrialRow:

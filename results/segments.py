@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,21 +81,29 @@ def write_segment(run: Path, number: int, table: pa.Table) -> Segment:
     return Segment(file, table.num_rows, hashlib.sha256(data).hexdigest())
 
 
-def read_segment(run: Path, segment: Segment, columns: list[str] | None = None) -> pa.Table:
+def read_segment(
+    run: Path,
+    segment: Segment,
+    columns: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> pa.Table:
     """The rows of a segment, refused where a single bit of the file has changed."""
     file = run / segment.file
     data = disk.read(file)
     check_sum(file, data, segment.sha256)
-    table = parse_segment(data, columns)
+    table = parse_segment(data, columns, without)
     check_schema_version(table, str(file))
     return table
 
 
-def parse_segment(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """The rows in the bytes of a Parquet file, its pages checked."""
+def parse_segment(
+    data: bytes, columns: Collection[str] | None = None, without: Collection[str] = ()
+) -> pa.Table:
+    """The rows in the bytes of a Parquet file, its pages checked; all columns if none is named."""
     # One thread: a process that also loaded torch may abort at its exit while Arrow's pools start.
     parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    return parquet.read(columns=columns, use_threads=False)
+    names = [name for name in columns or parquet.schema_arrow.names if name not in without]
+    return parquet.read(columns=names, use_threads=False)
 
 
 def check_sum(file: Path, data: bytes, sha256: str) -> None:

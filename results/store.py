@@ -42,8 +42,9 @@ from results.lock import RunLock
 from results.manifest import Manifest, publish, read_manifest
 from results.objectives import parse_objectives
 from results.replay import RunLog, merge_events
-from results.schema import Ask, TrialRow, table_to_rows
+from results.schema import Ask, TrialRow
 from results.segments import read_segment, with_rows
+from results.stored_rows import LEFT_OUT, bare, stored_rows
 
 FOLD_ROWS = 1000  # a larger journal slows every read, smaller segments make too many files
 
@@ -131,13 +132,17 @@ class RunWriter:
 
     @property
     def events(self) -> list[Ask | TrialRow]:
-        """Every ask and row in the order they happened, read from disk: call it once."""
+        """Every ask and row in the order they happened, read from disk: call it once.
+
+        Rows are without what no search decides by (`results.stored_rows`).
+        """
         stored = [
             row
             for segment in self._manifest.segments
-            for row in table_to_rows(read_segment(self.path, segment))
+            for row in stored_rows(read_segment(self.path, segment, without=LEFT_OUT))
         ]
-        return merge_events(stored + self._log.rows, self._log.pending.values())
+        stored += map(bare, self._log.rows)
+        return merge_events(stored, self._log.pending.values())
 
     @property
     def pending(self) -> list[Ask]:
@@ -183,20 +188,32 @@ class RunWriter:
         return stored
 
     def absorb_inbox(self) -> list[TrialRow]:
-        """Append what workers left and remove it; a torn or foreign file is set aside."""
+        """Append what workers left and remove it; a torn or foreign file is set aside.
+
+        Where that fails after some rows, these are returned, and the rest is left for the next
+        time.
+        """
         absorbed: list[TrialRow] = []
         for file in inbox_files(self.path):
             try:
-                row = read_result(file)
-                stored = None if row is None else self.append(row)
-            except ValueError:
-                row = stored = None
-            if stored is not None:
-                absorbed.append(stored)
-            if row is None:
-                set_aside(file, self.path / QUARANTINE)
-            disk.remove(file)
+                self._absorb(file, absorbed)
+            except OSError:
+                if absorbed:
+                    break
+                raise
         return absorbed
+
+    def _absorb(self, file: Path, absorbed: list[TrialRow]) -> None:
+        try:
+            row = read_result(file)
+            stored = None if row is None else self.append(row)
+        except ValueError:
+            row = stored = None
+        if stored is not None:
+            absorbed.append(stored)
+        if row is None:
+            set_aside(file, self.path / QUARANTINE)
+        disk.remove(file)
 
     def heartbeat(self, status: Mapping[str, Any]) -> None:
         """Replace the run's status; `at` (unix seconds) and `pid` say whose it is."""

@@ -28,6 +28,8 @@ from search_space.sharing import SHARINGS
 # values are not written, so that keys outlive the growth of the language.
 LANGUAGE_VERSION = 1
 ALWAYS = {"heads", "pattern", "position"}  # of a layer, written in any case
+MOST_LAYERS = 1 << 16  # distinct ones that are remembered
+_LAYERS: dict[str, LayerDesign] = {}  # by the text of their parsed JSON
 MAX_FLOAT = 1e300  # float() overflows on whole numbers above 1.8e308
 
 ModelKind = Literal["decoder", "encoder", "encoder-decoder"]
@@ -156,7 +158,7 @@ class Design:
         top = _take("design", {k: v for k, v in data.items() if k != "language"}, cls)
         if not isinstance(top["layers"], list):
             raise DesignError("`layers` must be a list of layers")
-        layers = tuple(_layer(f"layer {i}", item) for i, item in enumerate(top["layers"]))
+        layers = tuple(_known_layer(f"layer {i}", item) for i, item in enumerate(top["layers"]))
         return _typed("design", top | {"layers": layers}, cls)
 
 
@@ -175,6 +177,17 @@ def _check_order(kinds: list[str]) -> None:
     for before, after in zip(["start", *decoder], decoder, strict=False):
         if after == "cross" and before != "causal":
             raise DesignError(f"a cross layer follows a causal one, but got one after {before}")
+
+
+def _known_layer(where: str, data: Any) -> LayerDesign:
+    """A layer from parsed JSON, read once; runs hold the same few layers a million times."""
+    text = repr(data)  # tells 1 from 1.0 and from True
+    if text not in _LAYERS:
+        layer = _layer(where, data)  # a mistake is told anew each time, with its own place
+        if len(_LAYERS) >= MOST_LAYERS:
+            _LAYERS.clear()
+        _LAYERS[text] = layer
+    return _LAYERS[text]
 
 
 def _layer(where: str, data: Any) -> LayerDesign:

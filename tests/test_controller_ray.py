@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -134,7 +136,7 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(tmp_path: Path) -> None:
     assert session.phase == "finished"
     rows = load(path, every_row=True)
     lost = rows[rows["state"] == "lost"]
-    assert list(lost["reason"]) == ["the worker died"]
+    assert lost["reason"].str.startswith("the worker died").tolist() == [True]
     assert list(lost["attempt"]) == [0]
     again = rows[(rows["trial"] == lost["trial"].iloc[0]) & (rows["attempt"] == 1)]
     assert list(again["state"]) == ["complete"]
@@ -250,6 +252,44 @@ def row_at(search: Search, given: dict[str, Any], rung: int) -> TrialRow:
         | {"rung": rung, "state": state, "metrics": metrics, "worker": "w"}
         | {"started_at": 1.0, "finished_at": 2.0}
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9 (.*); start one with `ray start"),
+        ("ray://127.0.0.1:9", "no Ray cluster answers at ray://127.0.0.1:9"),
+        ("nonsense", r"Ray did not start \(Invalid address format: nonsense\); try again"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_sentence(address: str, sentence: str) -> None:
+    ray_environment.prepare(address)
+    from controller.engines.ray_tune import EngineError, start_ray
+
+    with pytest.raises(EngineError, match=sentence):
+        start_ray(2, 1, address)
+
+
+def test_a_ray_that_does_not_start_is_tried_again_and_then_one_sentence(tmp_path: Path) -> None:
+    """Its folder is a file."""
+    (tmp_path / "file").touch()
+    (tmp_path / "my.yaml").write_text(json.dumps(tiny_config().to_plain()))
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", "from attnas.cli import main; main()", "search", "my.yaml"],
+        cwd=tmp_path,
+        env=os.environ | {"RAY_TMPDIR": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: Ray did not start (")
+    assert errors[0].endswith("; try again, or run here with --engine serial")
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began > 2  # it waits before it tries again
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from evaluator.device_lock import private_folder
 from evaluator.tasks import Batch, Recall, RecallConfig, Tally
 from evaluator.tasks.interface import Levels
 from results import RunError, RunWriter, load, read_run
+from results.folder import description_bytes
 from search_space import ConfigError, Dense, Design, DesignError, Heads, LayerDesign
 
 RECALL = {"pairs": 2, "queries": 2, "filler": 2, "keys": 4, "values": 4, "batch": 8, "held_out": 64}
@@ -266,7 +267,7 @@ def test_a_run_whose_configuration_is_of_another_attnas_is_refused(tmp_path: Pat
     started(path, tiny_config(search={"trials": 1}))
     description = json.loads((path / "run.json").read_text())
     description["config"]["search"]["strategy"] = "from the future"
-    (path / "run.json").write_text(json.dumps(description))
+    (path / "run.json").write_bytes(description_bytes(description))
     with pytest.raises(RunError, match="does not suit this attnas; resume it with the version"):
         resume(path, unwatched, None)
 

@@ -115,7 +115,7 @@ def test_a_candidate_survives_its_row() -> None:
 
 
 def run_of_nothing(trial: Trial) -> Any:
-    return failed_row(trial, RuntimeError("x"), Path("/nowhere"), "w", 0.0)
+    return failed_row(trial, RuntimeError("x"), Path("/nowhere"), "w")
 
 
 def test_samples_are_uniform_over_settings() -> None:

@@ -236,7 +236,7 @@ def test_a_newer_or_damaged_run_shows_the_sentence(
     (root / "lm" / "MANIFEST").write_bytes(b"torn")
     app = pareto(root, monkeypatch)
     assert not app.exception
-    assert "MANIFEST is damaged; restore it from a backup" in words(app)
+    assert "MANIFEST is damaged; attnas doctor" in words(app)
 
 
 def test_the_sidebar_says_what_the_driver_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def export_run(
     with _writing(to):
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
             raise UsageError(f"{to} is not empty; name a new folder with --to")
-    run = read_run(find_run(name, RUNS))
+    run = read_run(find_run(name, RUNS, weights=True))
     row = picked(run, pick, where)
     design = Design.from_json(str(row["design"]))
     if design.kind != "decoder":

@@ -28,7 +28,7 @@ def finetune_trial(
     overrides: list[str],
 ) -> None:
     """A run of one design under some seeds, from the trained weights of `trial`."""
-    run = read_run(find_run(name, RUNS))
+    run = read_run(find_run(name, RUNS, weights=True))
     document = finetuning(run, trial, task, seeds, frozen)
     config = config_of(with_overrides(document, overrides))
     text = StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -18,6 +19,8 @@ from attnas.commands.figures import (
 )
 from attnas.failures import UsageError
 from results import estimate_noise, find_run, interpret, is_companion, read_run
+from results.mirror import mirror_state
+from results.object_store import is_address
 from results.outcomes import given_back
 from search_space import Design
 
@@ -27,11 +30,12 @@ RUNS = Path("runs")
 def show_status(name: str, as_json: bool) -> None:
     """State, progress and outcomes."""
     run = read_run(find_run(name, RUNS))
+    place = name if is_address(name) else str(run.path)
     frame, beat = run.frame(), interpret(run.status, time.time())
     states = {str(s): int(n) for s, n in frame["state"].value_counts().items()}
     ended = frame[(frame["state"] != "passed") & ~given_back(frame)]
     summary = {
-        "run": str(run.path),
+        "run": place,
         "state": beat.phase if beat.live else beat.state,
         "trials": {"done": int(ended["trial"].nunique()), "budget": beat.trials_budget},
         "states": states,
@@ -39,17 +43,28 @@ def show_status(name: str, as_json: bool) -> None:
         "objectives": {o.column: o.direction for o in run.objectives},
         "elapsed_s": beat.elapsed_s,
     }
+    if mirror := mirror_state(run.path):
+        summary["storage"] = mirror
     if as_json:
         print(json.dumps(summary, indent=2))
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{run.path}: {summary['state']}")
+    console.print(f"{place}: {summary['state']}")
     of = "" if beat.trials_budget is None else f" of {beat.trials_budget}"
     console.print(f"{summary['trials']['done']}{of} trials: {outcomes(frame) or 'no results yet'}")
     for trial, state, reason in failures(frame):
         console.print(f"  trial {trial} {state}: {reason}")
     if beat.state in ("stopped", "silent", "unknown") and "pruning" not in run.provenance:
-        console.print(f"go on with: attnas resume {run.path}")
+        console.print(f"go on with: attnas resume {place}")
+    if mirror:
+        console.print(_in_the_store(mirror))
+
+
+def _in_the_store(mirror: dict[str, Any]) -> str:
+    """Where the run is pushed to, and how far that is."""
+    at, problem = mirror.get("pushed_at"), mirror.get("problem")
+    when = "nothing yet" if at is None else f"as of {time.strftime('%F %T', time.localtime(at))}"
+    return f"in {mirror.get('address')}: {when}" + (f"; {problem}" if problem else "")
 
 
 def show_trial(name: str, trial: int, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def map_trial(
     """Write the maps of a trial beside its run, and print what each head does."""
     if text is not None and sample is not None:
         raise UsageError("--text and --sample are two inputs; give one of them")
-    run = read_run(find_run(name, RUNS))
+    run = read_run(find_run(name, RUNS, weights=True))
     parent = parent_of(run, trial)
     torch.set_num_threads(1)
     model = _trained(run, trial, parent)

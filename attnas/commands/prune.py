@@ -21,7 +21,7 @@ def prune_trial(
     name: str, trial: int, steps: int, retrain: int | None, child: str | None, overrides: list[str]
 ) -> None:
     """A run of the trial's design, trained on, and of what is left of it after each cut."""
-    run = read_run(find_run(name, RUNS))
+    run = read_run(find_run(name, RUNS, weights=True))
     pruning = pruning_of(run, trial, steps, retrain, overrides)
     path = new_run(child, f"{run.path.resolve().name}-{trial}-pruned")
     text = StringIO()

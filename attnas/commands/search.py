@@ -15,6 +15,8 @@ from attnas.failures import UsageError
 from attnas.progress import watching
 from controller import RunConfig, Session, load_config, planned, resume, start
 from results import find_run
+from results.object_store import is_address
+from results.pull import moved_here
 from search_space import Space
 from search_space.design import ModelKind
 
@@ -41,9 +43,9 @@ def _say(sentence: str) -> None:
 
 def resume_run(run: str, address: str | None) -> None:
     """Go on with a run where it stands."""
-    path = find_run(run, RUNS)
+    path = moved_here(run, RUNS) if is_address(run) else find_run(run, RUNS)
     print(f"run {path}", flush=True)
-    end(resume(path, watching, address))
+    end(resume(path, watching, address, _say))
 
 
 def _merged_text(config: Path, loaded: RunConfig, overrides: list[str]) -> str:

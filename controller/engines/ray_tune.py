@@ -1,38 +1,41 @@
 """The Ray Tune engine: Tune starts trials and notices dead workers; everything else is ours.
 
 A Searcher around the search's `next_trial`, a scheduler around its `report`, and a class trainable
-with reused actors around the worker, of which each step goes to the next rung. A trial that goes on
-after it was stopped is another trial to Tune, which takes up none again. Tune keeps nothing: the
+with reused actors around a supervisor, of which each step goes to the next rung. A trial that goes
+on after it was stopped is another trial to Tune, which takes up none again. Tune keeps nothing: the
 row that ends a trial is in the run's inbox before the worker reports it. All nodes must see the
-run's folder under the same path. This is the only file that imports Ray; call
+run's folder under the same path. Only this file and `ray_worker` import Ray; call
 `ray_environment.prepare` before importing it.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
+import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from controller.candidates import settings_of
 from controller.config import RunConfig
-from controller.parents import start_of
+from controller.engines.cluster_guard import ClusterGuard
+from controller.engines.ray_worker import TrialAsTrainable
 from controller.search import Search, SearchFailed
+from controller.supervisor import setup_of
+from controller.time_limit import LongestTrial
 from controller.trial import Trial
-from controller.worker import failed_row, measurements_folder, stages_of
-from evaluator import Evaluator, Task
-from results import TrialRow, write_result
+from controller.trial_row import cut
+from results import TrialRow
 from search_space import Design
+
+ANSWERS_S = 10.0  # for a cluster to take a connection
 
 
 class EngineError(RuntimeError):
@@ -50,15 +53,10 @@ def run_ray(
     """Run until the search is done. Ray must have been started by `start_ray`."""
     scratch = tempfile.mkdtemp(prefix="attnas-tune-")
     workers = config.workers if address is None else config.engine.workers
-    searcher = _SearchAsSearcher(search, workers)
+    searcher = _SearchAsSearcher(search, workers, LongestTrial(run).note)
     trainable = tune.with_parameters(
-        _TrialAsTrainable,
-        setup_json={
-            "config": config.to_plain(),
-            "reference": reference.to_json(),
-            "run": str(run.resolve()),
-            "rungs": search.rungs,
-        },
+        TrialAsTrainable,
+        setup=setup_of(config.to_plain(), run, reference.to_json(), search.rungs, config.workers),
         data=data,
     )
     tuner = tune.Tuner(
@@ -88,11 +86,18 @@ class _SearchAsSearcher(Searcher):
     reported already.
     """
 
-    def __init__(self, search: Search, workers: int | None) -> None:
+    def __init__(
+        self,
+        search: Search,
+        workers: int | None,
+        note: Callable[[TrialRow], object] = lambda _: None,
+    ) -> None:
+        """`note` is told of every row that a worker gives."""
         super().__init__(metric="trial", mode="max")
-        self._search = search
+        self._search, self._note = search, note
         self._workers = workers  # at once; as many as the cluster takes if None
         self._out: dict[str, Trial] = {}
+        self.died_of: dict[str, str] = {}  # by Tune's name of a trial
         self.stopped_by: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its type
@@ -109,17 +114,19 @@ class _SearchAsSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        trial = self._out.pop(trial_id)
+        trial, reason = self._out.pop(trial_id), self.died_of.pop(trial_id, "the worker died")
         text = (result or {}).get("row")
         row = None if error or not isinstance(text, str) else TrialRow.from_json(text)
         if row is None:
-            self._guarded(lambda: self._search.lost(trial, "the worker died", trial_id))
+            self._guarded(lambda: self._search.lost(trial, reason, trial_id))
         elif row.state != "pruned":
+            self._note(row)
             self._guarded(lambda: self._search.finish(row))
             self._guarded(self._search.collect)  # removes the file; others may have left theirs
 
     def report(self, row: TrialRow) -> bool:
         """Whether a trial that reached a rung goes on; not if that can't be stored."""
+        self._note(row)
         return bool(self._guarded(lambda: self._search.report(row)))
 
     def _guarded(self, act: Any) -> Any:
@@ -149,75 +156,31 @@ class _ReportAsScheduler(FIFOScheduler):
         goes_on = self._searcher.report(TrialRow.from_json(result["row"]))
         return self.CONTINUE if goes_on else self.STOP
 
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Before the searcher hears of it, which is not told why."""
+        with suppress(OSError, TypeError):  # Tune keeps the error in a file, if it can
+            said = Path(trial.error_file).read_text(errors="replace")
+            self._searcher.died_of[trial.trial_id] = cause_of_death(said)
+        super().on_trial_error(tune_controller, trial)
 
-class _TrialAsTrainable(tune.Trainable):
-    """One worker process; each step is the way to the next rung of whatever trial it was given."""
 
-    def setup(self, config: dict[str, Any], setup_json: Any = None, data: Any = None) -> None:
-        self._run = Path(setup_json["run"])
-        self._setup_json, self._data = setup_json, data
-        self._evaluator: Evaluator | None = None
-        self._rows: Iterator[TrialRow] | None = None
+# What Ray says of a dead actor, in its own words, and in ours.
+CAUSES = (
+    ("low on memory", "Ray killed the worker, since its machine ran out of memory"),
+    ("outofmemoryerror", "Ray killed the worker, since its machine ran out of memory"),
+    ("node has died", "the worker's machine died or left the cluster"),
+    ("node was terminated", "the worker's machine died or left the cluster"),
+    ("is unavailable", "the worker died or can't be reached any more"),
+)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.config, self._rows = new_config, None
-        return True
 
-    def step(self) -> dict[str, Any]:
-        if self._rows is None:
-            self._rows = self._stages()
-        row = next(self._rows)
-        return {"trial": row.trial, "row": row.to_json(), "done": row.state != "pruned"}
+def cause_of_death(said: str) -> str:
+    """Why a worker died, as far as Ray's error shows it."""
+    said = said.lower()
+    return next((ours for theirs, ours in CAUSES if theirs in said), "the worker died")
 
-    def _stages(self) -> Iterator[TrialRow]:
-        """The rows of the trial; the one that ends it is in the inbox before Tune hears of it.
 
-        Others are not: a driver that starts anew has the worker's checkpoint, and decides itself.
-        """
-        c = self.config
-        design = Design.from_json(c["design"])
-        settings = settings_of(c["settings"])
-        ids = (c["trial"], c["attempt"], c["seed"])
-        trial = Trial(*ids, design, c["origin"], settings, c["rung"])
-        worker, started = f"{os.uname().nodename}:{os.getpid()}", time.time()
-        try:
-            evaluator = self._prepared()
-        except Exception as error:  # not in setup: Tune would call it a dead worker
-            yield failed_row(trial, error, self._run, worker, started)
-            return
-        rungs = self._setup_json["rungs"]
-        for row in stages_of(trial, evaluator, self._run, worker, rungs):
-            if row.state != "pruned":
-                write_result(self._run, row)
-            yield row
-
-    def _prepared(self) -> Evaluator:
-        """The evaluator, made once per worker."""
-        if not self._run.is_dir():
-            raise FileNotFoundError(
-                f"{os.uname().nodename} does not see {self._run}; a run's folder must be shared "
-                f"by all nodes"
-            )
-        if self._evaluator is None:
-            config = RunConfig.model_validate(self._setup_json["config"])
-            data = {
-                part: {name: np.asarray(array) for name, array in arrays.items()}
-                for part, arrays in self._data.items()
-            }
-            self._evaluator = Evaluator(
-                config.evaluation,
-                Task.of(config.task, data),
-                Design.from_json(self._setup_json["reference"]),
-                start_of(config.start, config.task),
-                kept=measurements_folder(self._run),
-            )
-        return self._evaluator
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the run's log is the state."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: the run's log is the state."""
+_guards: list[ClusterGuard] = []  # of the local cluster, if there is one
 
 
 def start_ray(workers: int, threads: int, address: str | None) -> None:
@@ -225,20 +188,40 @@ def start_ray(workers: int, threads: int, address: str | None) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         options |= {"num_cpus": workers * threads, "include_dashboard": False}
+    else:
+        _check_answers(address)
     for attempt in (1, 2):  # a loaded machine misses Ray's own 30 s limit now and then
         try:
             ray.init(address=address or "local", **options)  # never one that happens to run here
-            return
+            break
         except Exception as error:
             ray.shutdown()
             if attempt == 2:
-                reason = str(error).strip().splitlines()[0]
+                reason = cut((str(error).strip() or type(error).__name__).splitlines()[0])
                 raise EngineError(
                     f"Ray did not start ({reason}); try again, or run here with --engine serial"
                 ) from error
             time.sleep(2)
+    if address is None:
+        _guards.append(ClusterGuard())
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself takes minutes to find out that nobody is there."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto`, or for Ray to refuse
+    try:
+        socket.create_connection((host, int(port)), ANSWERS_S).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(
+            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
+            "or leave --address out to run on this machine"
+        ) from error
 
 
 def stop_ray() -> None:
     """End the local cluster, or leave the remote one."""
     ray.shutdown()
+    while _guards:
+        _guards.pop().close()

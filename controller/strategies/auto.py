@@ -75,7 +75,7 @@ class Auto:
         self._model.tell(row)
         self._evolution.tell(row)
         self._told += 1
-        if row.state in ("lost", "passed"):
+        if row.state in ("lost", "passed") or self._told > MOST_ROWS:  # the hedge is over
             return
         if self._model.is_given_back(row.key):
             self._part_of.pop(row.key, None)
