@@ -130,7 +130,7 @@ def written(content: bytes) -> Callable[[Path], object]:
             "has text after row 0 that is not UTF-8",
         ),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else "written",
 )
 def test_a_row_that_cannot_be_read_is_a_sentence_with_its_place(
     name: str, write: Callable[[Path], object], sentence: str, tmp_path: Path

@@ -1,0 +1,168 @@
+"""doctor: check the environment, or a run's files, and repair what can be repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from attnas.commands.figures import wide_console
+from attnas.failures import DOCTOR, UsageError
+from results import RunError, find_run, read_run
+from results.checkup import Finding, checkup
+from results.files import set_aside, write_atomic
+from results.folder import (
+    CONFIG,
+    DESCRIPTION,
+    MANIFESTS,
+    POINTER,
+    QUARANTINE,
+    RUN_FORMAT,
+    attnas_version,
+    description_bytes,
+    read_description,
+)
+from results.lock import RunLock
+from results.repair import repair
+from results.survey import survey
+
+RUNS = Path("runs")
+STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def see_doctor(run: str | None, mend: bool, quick: bool, as_json: bool) -> None:
+    """The environment, or a run where one is given; exits with 4 where a problem remains."""
+    if run is None:
+        if mend:
+            raise UsageError("--repair is for a run: attnas doctor RUN --repair")
+        check_environment(quick, as_json)
+    elif quick:
+        raise UsageError("--quick is for the environment: attnas doctor --quick")
+    else:
+        check_run(_folder_of(run), mend, as_json)
+
+
+def check_environment(quick: bool, as_json: bool) -> None:
+    """This machine and its packages."""
+    from attnas.commands.environment import environment
+
+    found = list(environment(RUNS, quick))
+    if as_json:
+        print(json.dumps({"findings": [asdict(one) for one in found]}, indent=2))
+    else:
+        _print(found)
+    _leave(found)
+
+
+def check_run(path: Path, mend: bool, as_json: bool) -> None:
+    """A run's files as they are, and with `mend` what is done and how they are then."""
+    found = checkup(survey(path))
+    if not as_json:
+        print(f"run {path}")
+        _print(found)
+    done: list[str] = []
+    if mend:
+        done = [*repair(path), *_described_again(path)]
+        found = checkup(survey(path))
+        if not as_json:
+            print("\n".join(["", "repair:", *(f"  {said}" for said in done or ["nothing to do"])]))
+            if done:
+                print("\nafter it:")
+                _print(found)
+    if as_json:
+        plain = {"run": str(path), "repaired": done, "findings": [asdict(one) for one in found]}
+        print(json.dumps(plain, indent=2))
+    elif not mend and any(one.level != "ok" for one in found):
+        print(f"\nrepair:  attnas doctor {path} --repair   (deletes nothing)")
+    _leave(found)
+
+
+def _print(found: Iterable[Finding]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for one in found:
+        table.add_row(f"[{STYLES[one.level]}]{one.level}[/]", one.subject, _as_it_is(one.said))
+    wide_console().print(table)
+
+
+def _as_it_is(said: str) -> str:
+    """Brackets in a sentence are no markup."""
+    return said.replace("[", r"\[")
+
+
+def _leave(found: Iterable[Finding]) -> None:
+    if any(one.level == "problem" for one in found):
+        raise typer.Exit(DOCTOR)
+
+
+def _folder_of(name: str) -> Path:
+    """A run's folder, also where the file is gone that makes it one."""
+    for path in (Path(name), RUNS / name):
+        if (path / POINTER).is_file() or (path / MANIFESTS).is_dir():
+            return path
+    return find_run(name, RUNS)
+
+
+def _described_again(path: Path) -> list[str]:
+    """Write a lost description anew from the configuration and the rows, where these say it all."""
+    try:
+        read_description(path)
+        return []
+    except RunError as error:
+        damage = str(error)
+    lock = RunLock(path)
+    try:
+        return [_describe(path)]
+    except (ValueError, OSError) as error:
+        return [f"not repaired: {damage} (it can't be rebuilt: {error})"]
+    finally:
+        lock.release()
+
+
+def _describe(path: Path) -> str:
+    """ValueError where it can't be done honestly."""
+    from controller import load_config
+    from controller.run import read_task
+    from evaluator import Task
+
+    config = load_config(path / CONFIG)
+    marks = [mark for part in survey(path).in_force for mark in part.marks]
+    if any(mark.asked_at < 0 for mark in marks):
+        raise ValueError(
+            "its rows were not made by a search, and only the description said by what"
+        )
+    task = Task.of(config.task, read_task(config))
+    aside = ""
+    if (path / DESCRIPTION).exists():
+        copy = set_aside(path / DESCRIPTION, path / QUARANTINE)
+        aside = f"; the damaged one is kept as {QUARANTINE}/{copy.name}"
+    plain: dict[str, Any] = {
+        "format": RUN_FORMAT,
+        "name": path.resolve().name,
+        "created_at": (path / CONFIG).stat().st_mtime,
+        "attnas": attnas_version(),
+        "objectives": dict(config.objectives),
+        "config": config.to_plain(),
+        "provenance": {
+            "rebuilt": f"by attnas doctor from {CONFIG}",
+            "vocabulary": task.vocabulary,
+            "channels": task.channels,
+            "data": task.fingerprint,
+        },
+    }
+    write_atomic(path / DESCRIPTION, description_bytes(plain))
+    trained_on = {row for row in read_run(path).rows["data"].to_pylist() if row is not None}
+    if len(trained_on) == 1 and trained_on != {task.fingerprint}:  # resume will say so
+        plain["provenance"]["data"] = trained_on.pop()
+        write_atomic(path / DESCRIPTION, description_bytes(plain))
+    return (
+        f"{DESCRIPTION} is written anew from {CONFIG}; versions and machine of the lost one are "
+        f"not known any more{aside}"
+    )
