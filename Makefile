@@ -27,11 +27,12 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 nightly: setup
-	@echo "2,000 random designs against the float64 reference model: about two minutes"
-	ATTNAS_NIGHTLY=1 $(BIN)/python -m pytest tests/test_evaluator_model.py
+	@echo "2,000 random designs against the float64 reference model, and every file operation failed"
+	@echo "in every way: about five minutes"
+	ATTNAS_NIGHTLY=1 $(BIN)/python -m pytest tests/test_evaluator_model.py tests/test_results_faults.py
 
 benchmarks: setup
 	$(BIN)/python benchmarks/kernels.py --write

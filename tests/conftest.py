@@ -1,4 +1,7 @@
-"""What all tests share: a device lock of their own, so that a search on this machine goes on."""
+"""What all tests share: a device lock of their own, so that a search on this machine goes on.
+
+And Ray's settings, which it reads once in a process, in whatever order tests come.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.engines import ray_environment
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_device_lock() -> Iterator[None]:
@@ -17,6 +22,7 @@ def _own_device_lock() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="at-") as folder:  # short: sockets live below it
         os.environ["TMPDIR"] = folder
         tempfile.tempdir = str(Path(folder))
+        ray_environment.prepare(None)
         yield
         os.environ["TMPDIR"] = before
         tempfile.tempdir = before

@@ -17,6 +17,7 @@ from attnas.commands.maps import map_trial
 from attnas.failures import UsageError
 from controller import load_config, start
 from results import RunError
+from results.folder import description_bytes
 from results.maps import maps_path, read_heads, read_map
 
 COMMON = """
@@ -168,7 +169,7 @@ def test_data_that_changed_is_said(runs: Path, heads_of: Heads) -> None:
     before = file.read_text()
     description = json.loads(before)
     description["provenance"]["data"] = "another"
-    file.write_text(json.dumps(description))
+    file.write_bytes(description_bytes(description))
     (remark,) = heads_of("decoder")["remarks"]
     assert "the task's data changed since" in remark
     symbols = runs / "decoder" / "vocabulary.json"

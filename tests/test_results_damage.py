@@ -51,14 +51,14 @@ def test_a_killed_writer_loses_and_doubles_no_acknowledged_row(tmp_path: Path) -
     chance = random.Random(0)
     acknowledged: list[int] = []
     kills = 0
-    while kills < 10 or len(acknowledged) <= 100:  # how many a slow machine needs
+    while kills < 30 or len(acknowledged) <= 100:  # how many a slow machine needs
         kills += 1
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
         )
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0.0, 0.25))
+        time.sleep(chance.uniform(0.0, 0.15))
         child.kill()
         out, _ = child.communicate()
         acknowledged += [int(line) for line in out.split("\n")[:-1]]
