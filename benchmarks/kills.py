@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from results import Ask, RunWriter, TrialRow, read_run, write_result
+from results.heartbeat import read_status
 
 CONFIG = """\
 space:
@@ -169,21 +170,41 @@ def finish_by_force(
         resuming = (folder / "runs" / name / "run.json").exists()
         words = ["resume", name] if resuming else ["search", "my.yaml", "--name", name]
         words += [] if resuming else ["--engine", engine]
-        driver = subprocess.Popen(
-            [*COMMAND, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        left = chance.uniform(1.5, 6.0) if engine == "serial" else chance.uniform(4.0, 25.0)
-        try:
-            _, said = driver.communicate(timeout=left if kills < most else None)
-        except subprocess.TimeoutExpired:
-            driver.kill()
-            _, said = driver.communicate()
-            kills += 1
+        with open(folder / "said.txt", "wb") as file:  # a pipe would wait for whoever else has it
+            driver = subprocess.Popen(
+                [*COMMAND, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=file
+            )
+        if kills < most:
+            ended = killed_somewhere(driver, folder / "runs" / name, engine, chance)
+        else:
+            ended = driver.wait() is not None
+        kills += not ended
+        said = (folder / "said.txt").read_bytes()
         acknowledged |= {int(n) for n in re.findall(rb"^trial (\d+) ", said, re.MULTILINE)}
         if driver.returncode not in (0, -signal.SIGKILL):
             sys.exit(f"{name} ended with {driver.returncode}: {said.decode()[-2000:]}")
         if driver.returncode == 0:
             return acknowledged, kills
+
+
+def killed_somewhere(
+    driver: subprocess.Popen[bytes], run: Path, engine: str, chance: random.Random
+) -> bool:
+    """Kill a driver, one time in five while it starts; whether it had ended by itself."""
+    early = chance.random() < 0.2
+    instant = chance.uniform(0.0, 5.0 if early else {"serial": 1.5, "ray": 6.0}[engine])
+    while not early and driver.poll() is None:
+        status = read_status(run) or {}
+        if status.get("pid") == driver.pid and status.get("state") == "searching":
+            break
+        time.sleep(0.02)
+    try:
+        driver.wait(instant)
+    except subprocess.TimeoutExpired:
+        driver.kill()
+        driver.wait()
+        return False
+    return True
 
 
 def replayed(run: Path) -> int:

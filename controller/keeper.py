@@ -76,9 +76,9 @@ def _watched(trainer: int, orders: int, woken: int) -> int | None:
                 return None
             with suppress(BlockingIOError):
                 os.read(woken, 4096)
-            ended, status = os.waitpid(trainer, os.WNOHANG)
-            if ended:
-                return status
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:  # orphans that it took up as well
+                if ended[0] == trainer:
+                    return ended[1]
 
 
 def _ignore_signals() -> None:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from results import RunError
-from results.mirror import Mirror, mirror_state, refuse_taken
+from results.mirror import FolderError, Mirror, refuse_taken
+from results.mirror_state import mirror_state
 from results.object_store import TROUBLE, ObjectStore, reason, under
 
 EVERY_S = 5.0  # readers take a driver that is silent for 30 s for one that died
@@ -122,12 +123,15 @@ class _Pusher:
         except Exception as error:
             self._problem = reason(error)
             if before is None and not self._stop.is_set():
+                what = f"{self._address} can't be reached"
+                if isinstance(error, FolderError):
+                    what = f"{self._path} can't be pushed for now"
                 self._say(
-                    f"{self._address} can't be reached ({self._problem}); the search goes on, and "
-                    "what it finds is pushed later"
+                    f"{what} ({self._problem}); the search goes on, and what it finds is pushed "
+                    "later"
                 )
         if self._mirror is not None and self._problem is not None:
             self._mirror.note_problem(self._problem)
         if before is not None and self._problem is None:
-            self._say(f"{self._address} is reached again, and up to date")
+            self._say(f"{self._address} is up to date again")
         return self._problem is None

@@ -136,8 +136,9 @@ class Search:
         self._stop_after_errors()
 
     def _empty_inbox(self) -> None:
-        for row in self.log.absorb_inbox():
-            self._take_in(row)
+        while rows := self.log.absorb_inbox():
+            for row in rows:
+                self._take_in(row)
 
     def _stop_after_errors(self) -> None:
         if len(self._errors) >= ERRORS_IN_A_ROW:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from controller.exits import Ending, ending_of, oom_kills
+from controller.exits import Ending, ending_of, fault_of_the_machine, oom_kills
 from controller.time_limit import TimeLimit, limit_of, spelled
 from controller.trial import Trial
 from controller.trial_row import Start, row_of
@@ -65,12 +65,12 @@ class Supervisor:
     """One worker: at most one process at a time, started early and replaced after a bad trial."""
 
     def __init__(self, run: Path, setup: Mapping[str, Any], arrays: Arrays, worker: str) -> None:
-        """`setup` is `setup_of` a configuration; the process starts now."""
+        """`setup` is `setup_of` a configuration; the process starts now, if it can."""
         self._run, self._setup, self._arrays, self._worker = run, setup, arrays, worker
         self._minutes: float | None = setup["minutes"]
         self._process: WorkerProcess | None = None
         self._ready, self._memory = False, None
-        self._start()
+        self._retire()
 
     def rows(self, trial: Trial) -> Generator[TrialRow]:
         """The rows of a trial, as `stages_of` gives them; closing it stops the trial at its rung.
@@ -78,7 +78,13 @@ class Supervisor:
         The one that ends it is in the inbox before it is given. Others are not: a driver that
         starts anew has the checkpoint, and decides itself.
         """
-        process = self._live()
+        start = Start()
+        try:
+            process = self._live()
+        except OSError as error:
+            reason = f"{fault_of_the_machine(error) or error} (the trial's process did not start)"
+            yield self._kept(row_of(trial, Measurement("lost", reason), self._worker, start))
+            return
         process.order({"trial": trial.row_fields(), "worker": self._worker})
         running = _Running(trial, WorkerLog(log_path(self._run, trial)), oom_kills())
         running.watch.run(self._ready)
@@ -96,15 +102,18 @@ class Supervisor:
         running.log.close()
         if not _harmless(row):
             self._retire()
-        with suppress(OSError):  # then it travels with the engine alone
-            write_result(self._run, row)
-        yield row
+        yield self._kept(row)
 
     def close(self) -> None:
         """End the process and everything that it started."""
         if self._process is not None:
             self._process.kill()
             self._process = None
+
+    def _kept(self, row: TrialRow) -> TrialRow:
+        with suppress(OSError):  # then it travels with the engine alone
+            write_result(self._run, row)
+        return row
 
     def _start(self) -> None:
         self._ready, self._memory = False, None
@@ -164,7 +173,10 @@ class Supervisor:
         if running.limit is not None and used > running.limit.seconds:
             return Ending("failed", running.limit.reason)
         if self._memory is not None and (held := process.private_bytes()) > self._memory:
-            limit = f"{self._memory / GIB:.3g} GiB (engine.trial_gigabytes)"
+            source = "engine.trial_gigabytes"
+            if self._setup["gigabytes"] is None:
+                source = f"its share of this machine's memory; {source} sets another"
+            limit = f"{self._memory / GIB:.3g} GiB ({source})"
             reason = f"out of memory: it held {held / GIB:.3g} GiB, above its limit of {limit}"
             return Ending("infeasible", reason)
         return None

@@ -1,11 +1,13 @@
 """Time limit: how long a trial may take, as configured or by what others took.
 
-Without a configured one, it follows the longest trial so far, which the driver leaves in the run's
-folder: a trial may be on its way already when the first of all ends.
+Without a configured one, it follows the longest trial that was trained to its end so far, which the
+driver leaves in the run's folder: a trial may be on its way already when the first of all ends. One
+that was refused, diverged or stopped at a rung says nothing of how long the others take.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,6 @@ from results import TrialRow
 from results.files import write_atomic
 
 TIMES, LEAST_S = 20, 600.0  # of the longest trial; a slow neighbour or a larger design is no hang
-FINISHED = ("complete", "pruned", "diverged", "infeasible")
 FILE = "longest-trial"
 
 
@@ -32,7 +33,7 @@ class TimeLimit:
 
 
 def limit_of(run: Path, minutes: float | None) -> TimeLimit | None:
-    """The limit by now; none before any trial has finished."""
+    """The limit by now; none before any trial was trained to its end."""
     if minutes is not None:
         return TimeLimit(60 * minutes, "engine.trial_minutes")
     try:
@@ -46,18 +47,25 @@ def limit_of(run: Path, minutes: float | None) -> TimeLimit | None:
 class LongestTrial:
     """The driver's part: keeps the file of a run up to date."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, rows: Iterable[TrialRow] = ()) -> None:
+        """`rows` are those that the run has already."""
         self._file, self._seconds = run / FILE, 0.0
-        with suppress(OSError, ValueError):
-            self._seconds = float(self._file.read_text())
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+        for row in rows:
+            self.note(row)
 
     def note(self, row: TrialRow) -> None:
-        """A row that ends a trial, or its way to a rung; that it can't be kept stops nothing."""
-        took = row.finished_at - row.started_at
-        if row.state in FINISHED and took > self._seconds:
+        """A row; that its time can't be kept stops nothing."""
+        if row.state == "complete" and (took := _took(row)) > self._seconds:
             self._seconds = took
             with suppress(OSError):
                 write_atomic(self._file, f"{took:.3f}\n".encode())
+
+
+def _took(row: TrialRow) -> float:
+    """Seconds from start to end; a row has the last part's alone, and all of the training's."""
+    return max(row.finished_at - row.started_at, row.metrics.get("train_seconds", 0.0))
 
 
 def spelled(seconds: float) -> str:

@@ -36,6 +36,7 @@ class Pause:
     def endured(self, error: OSError) -> bool:
         """Wait a little; False where waiting is of no use."""
         if error.errno not in FULL or self.given_up:
+            self.reason = None
             return False
         place = f" ({error.filename})" if error.filename else ""
         self.reason = f"the disk is full{place}; free some space and the search goes on"
@@ -96,6 +97,8 @@ class WaitingLog:
 
 def _check_space(folder: Path, size: int) -> None:
     """OSError where a file of so many bytes has no space."""
+    for left in folder.glob(".space.*"):  # of a driver that was killed just then
+        left.unlink()
     file = folder / f".space.{os.getpid()}"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -30,8 +30,9 @@ from evaluator.memory_limit import memory_limit
 from results import TrialRow
 from search_space import Design
 
-FOR_THE_SYSTEM = 2**30  # bytes of the machine's memory that are no trial's
 GIB = 2**30
+FOR_THE_SYSTEM = GIB  # of the machine's memory, and no more than a quarter of it
+LEAST = GIB // 4  # of a trial, which holds about as much once torch is imported
 
 
 def main(orders: int, answers: int, folder: str) -> None:
@@ -124,7 +125,7 @@ def _limit_memory(setup: Mapping[str, Any]) -> int | None:
     if gigabytes is None:
         cores = len(os.sched_getaffinity(0))
         here = min(setup["workers"], max(1, cores // setup["threads"]))  # a cluster has many more
-        limit = (memory_limit() - FOR_THE_SYSTEM) // here
+        limit = share_of(memory_limit(), here)
     else:
         limit = int(gigabytes * GIB)
     reserved = max(0, _data_bytes() - private_bytes(os.getpid()))  # and not used, by stacks mostly
@@ -132,6 +133,11 @@ def _limit_memory(setup: Mapping[str, Any]) -> int | None:
     within = limit + reserved if hard == resource.RLIM_INFINITY else min(hard, limit + reserved)
     resource.setrlimit(resource.RLIMIT_DATA, (within, hard))
     return limit
+
+
+def share_of(memory: int, workers: int) -> int:
+    """Bytes for a trial, of a machine's that so many workers share; a small one still runs some."""
+    return max(LEAST, (memory - min(FOR_THE_SYSTEM, memory // 4)) // workers)
 
 
 def _data_bytes() -> int:

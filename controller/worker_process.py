@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,15 @@ class WorkerProcess:
     """Started at once; it answers when it has imported what it needs."""
 
     def __init__(self, setup: Mapping[str, Any], arrays: Arrays, module: str) -> None:
-        self._folder = tempfile.mkdtemp(prefix="attnas-worker-")
-        orders, self._orders = os.pipe()
-        self._answers, answers = os.pipe()
-        try:
+        with ExitStack() as after, ExitStack() as undo:
+            self._folder = tempfile.mkdtemp(prefix="attnas-worker-")
+            undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            orders, self._orders = os.pipe()
+            after.callback(os.close, orders)
+            undo.callback(os.close, self._orders)
+            self._answers, answers = os.pipe()
+            after.callback(os.close, answers)
+            undo.callback(os.close, self._answers)
             _write_setup(Path(self._folder), setup, arrays)
             self._process = subprocess.Popen(
                 [
@@ -60,18 +65,12 @@ class WorkerProcess:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
                 start_new_session=True,  # Ctrl-C drains a search and leaves its trials alone
             )
-        except BaseException:
-            for file in (self._orders, self._answers):
-                os.close(file)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        finally:
-            os.close(orders)
-            os.close(answers)
+            undo.pop_all()
         assert self._process.stdout is not None
         self._printed = self._process.stdout.fileno()
-        for file in (self._answers, self._printed):
+        for file in (self._orders, self._answers, self._printed):
             os.set_blocking(file, False)
+        self._unsent = b""  # of orders, which the process may not read for a while
         self._line = b""
         self.ended = False  # nothing more will be answered
         self.too_long = False  # since an answer had no end
@@ -86,18 +85,20 @@ class WorkerProcess:
         return not poll.poll(0)
 
     def order(self, what: Mapping[str, Any]) -> None:
-        """Tell it something; that it is dead is for its answers to say."""
-        with suppress(BrokenPipeError):
-            left = json.dumps(what).encode() + b"\n"
-            while left:
-                left = left[os.write(self._orders, left) :]
+        """Tell it something; what its pipe does not take now goes with the wait for answers."""
+        self._unsent += json.dumps(what).encode() + b"\n"
+        self._send()
 
     def answers(self, log: WorkerLog, within_s: float) -> list[dict[str, Any]]:
         """What it answers within so many seconds, at the first that comes; output goes to `log`."""
         poll = select.poll()
         for file in [self._printed] if self.ended else [self._answers, self._printed]:
             poll.register(file, select.POLLIN)
+        if self._unsent and not self.ended:
+            poll.register(self._orders, select.POLLOUT)
         ready = [file for file, _ in poll.poll(1000 * within_s)]
+        if self._orders in ready:
+            self._send()
         if self._printed in ready and not self._printed_into(log):
             time.sleep(min(within_s, 0.01))  # closed its output, which would be ready for ever
         return self._read_answers() if self._answers in ready else []
@@ -134,6 +135,15 @@ class WorkerProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _send(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._orders, self._unsent) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # that it is dead is for its answers to say
+            self._unsent = b""
 
     def _read_answers(self) -> list[dict[str, Any]]:
         with suppress(BlockingIOError):

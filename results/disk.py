@@ -76,6 +76,19 @@ def rename(old: Path, new: Path) -> None:
     _done("rename", old, lambda: os.replace(old, new), os.fsencode(new))
 
 
+def overwrite(path: Path, data: bytes) -> None:
+    """Put `data` at the beginning of an existing file, which takes no new space."""
+
+    def put() -> None:
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, data, 0)
+        finally:
+            os.close(descriptor)
+
+    _done("open", path, put)
+
+
 def remove(path: Path) -> None:
     """Remove a file; one that is gone already is fine."""
     with suppress(FileNotFoundError):

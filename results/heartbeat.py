@@ -6,7 +6,9 @@ advice beside the rows, so a damaged one must not keep anybody from them.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from results import disk
+from results.files import write_atomic
 from results.folder import STATUS
 from results.lock import is_locked
 
 DriverState = Literal["live", "finished", "stopped", "silent", "unknown"]
+STATUS_BYTES = 4096  # its size is a multiple, so that a full disk has room for the next one
 SILENT_S = 30.0  # drivers beat every two seconds, but a loaded machine may pause one for longer
 
 
@@ -55,6 +59,21 @@ class Heartbeat:
         if self.trials_done is None or not self.trials_budget:
             return None
         return min(1.0, max(0.0, self.trials_done / self.trials_budget))
+
+
+def write_status(path: Path, status: Mapping[str, Any]) -> None:
+    """Replace a run's status; `at` (unix seconds) and `pid` say whose it is.
+
+    On a full disk in place, since that is when people look; torn, it counts as none.
+    """
+    text = json.dumps({"at": time.time(), "pid": os.getpid(), **status})
+    data = text.ljust(-(-len(text) // STATUS_BYTES) * STATUS_BYTES).encode()
+    try:
+        write_atomic(path / STATUS, data)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        disk.overwrite(path / STATUS, data)
 
 
 def read_status(path: Path) -> dict[str, Any] | None:

@@ -58,14 +58,19 @@ def _take(descriptor: int) -> None:
 
 
 def is_locked(run: Path) -> bool | None:
-    """Whether a writer has the run open; None where that can't be told."""
+    """Whether a writer has the run open; None where that can't be told.
+
+    A lock that looks free says nothing of a writer on another host: shared folders may keep locks
+    to each host.
+    """
     try:
         descriptor = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
+        host = os.pread(descriptor, 300, 0).decode(errors="replace").rpartition(" on ")[2]
+        return None if host not in ("", socket.gethostname()) else False
     except BlockingIOError:
         return True
     except OSError:

@@ -7,6 +7,7 @@ or the next. What a state no longer names is removed by the push after the next.
 
 The run's `mirror` folder keeps the last manifests that were pushed. The pointer in the store must
 be of one of them: otherwise another driver went on from there, and this one pushes nothing more.
+That folder has a lock of its own: a driver still pushes when the next one has the run open already.
 What Arrow can't rule out: two drivers that look and push in the same moment. Then the later
 pointer stands, the other driver finds that out at its next push, and where both wrote an object of
 one name, readers refuse it by its checksum.
@@ -14,10 +15,12 @@ one name, readers refuse it by its checksum.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,24 +36,29 @@ from results.folder import (
     POINTER,
     SEGMENTS,
     STATUS,
-    lacks,
     read_description,
 )
-from results.journal import decode, parse_journal
+from results.journal import decode
 from results.lock import RunLock
-from results.manifest import Manifest, checked_manifest, publish, read_manifest
+from results.manifest import Manifest, checked_manifest, publish
+from results.mirror_state import MIRROR, STATE, mirror_state, remember_address, state_of
 from results.object_store import ObjectStore, check_address, under
 from results.segments import check_sum
 
-MIRROR = "mirror"  # in a run's folder
-STATE = "state.json"
 WEIGHTS = "checkpoints"
 TRAINED = re.compile(r"trial-\d+-\d+\.safetensors")  # of trials that ended
 BESIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # files that a run's makers leave at its top
 NOT_BESIDE = frozenset({DESCRIPTION, POINTER, STATUS, LOCK})
-READ_ATTEMPTS = 20  # one fails only if the writer folded twice within it
+REPORT_S = 5.0  # between reports of a push that takes long; readers wait for one for 30 s
 
 Seen = tuple[int, int]  # size and time of change of a file
+
+
+class FolderError(OSError):
+    """What keeps a push back is the run's folder here, not the store. Has the system's `errno`."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class Mirror:
@@ -63,11 +71,14 @@ class Mirror:
         self.objects = 0  # that were put, to see that a push moves
         self._shadow = run / MIRROR
         self._store: ObjectStore | None = None
+        self._lock: RunLock | None = None  # of the shadow; held while there is a connection
+        self._reported_at = float("-inf")  # by the steady clock
         self._seen: dict[str, Seen] = {}  # files that change, as they were when pushed
         self._pushed: tuple[Manifest, int] | None = None  # what of the folder is in the store
         self._orphans: frozenset[str] = frozenset()  # of pushes that never came to their end
         if mirror_state(run).get("address") != self.address:
-            self._forget()
+            with _here():
+                self._forget()
 
     def push(self) -> None:
         """Bring the store to the folder's state; raises RunError, or what the store raises."""
@@ -80,8 +91,12 @@ class Mirror:
     def let_go(self) -> None:
         """Close the connection; a later push opens another."""
         self._store = self._pushed = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _open(self) -> ObjectStore:
+        self._lock = self._lock_shadow()
         store = ObjectStore(self.address)
         description = disk.read(self.run / DESCRIPTION)
         refuse_taken(store, description)
@@ -94,22 +109,52 @@ class Mirror:
         self._store = store
         return store
 
+    def _lock_shadow(self) -> RunLock:
+        with _here():
+            try:
+                return RunLock(self._shadow)
+            except RunError:
+                raise FolderError(errno.EBUSY, f"another process still pushes {self.run}") from None
+
     def _push(self, store: ObjectStore) -> None:
-        manifest, journal = _state_of(self.run)
+        pointer, before = self._at_store(store)  # nothing is put where another driver went on
+        with _here():
+            manifest, journal = state_of(self.run)
         self._put_changed(store)  # a trial's weights are there before its row is
         if self._pushed != (manifest, len(journal)):
-            self._publish(store, manifest, journal)
+            self._publish(store, manifest, journal, pointer, before)
             self._pushed = manifest, len(journal)
-        with suppress(FileNotFoundError):
-            self._put(store, STATUS, disk.read(self.run / STATUS))
+        self._report(store, done=True)
         self._note(pushed_at=time.time(), problem=None)
 
-    def _publish(self, store: ObjectStore, manifest: Manifest, journal: bytes) -> None:
-        pointer, before = self._at_store(store)
+    def _report(self, store: ObjectStore, *, done: bool) -> None:
+        """Put the status; until all is there, as one of a driver that lives and has not ended."""
+        try:
+            data = disk.read(self.run / STATUS)
+            status = None if done else json.loads(data)
+        except (FileNotFoundError, ValueError):
+            return
+        if isinstance(status, dict):
+            ended = status.get("state") in ("finished", "stopped")
+            state = {"state": "pushing"} if ended else {}
+            data = json.dumps(status | state | {"at": time.time()}).encode()
+        store.put(STATUS, data)
+        self._reported_at = time.monotonic()
+
+    def _publish(
+        self,
+        store: ObjectStore,
+        manifest: Manifest,
+        journal: bytes,
+        pointer: bytes | None,
+        before: Manifest,
+    ) -> None:
+        """A new state, where the store has `pointer` and the state `before` that it leads to."""
         known = {segment.file: segment.sha256 for segment in before.segments}
         for segment in manifest.segments:
             if known.get(segment.file) != segment.sha256:
-                data = disk.read(self.run / segment.file)
+                with _here():
+                    data = disk.read(self.run / segment.file)
                 check_sum(self.run / segment.file, data, segment.sha256)
                 self._put_once(store, segment.file, data)
         number = max(manifest.number, before.number, *map(number_of, self._tried())) + 1
@@ -118,7 +163,8 @@ class Mirror:
         gone = ({*before.files} if pointer else set()) | self._orphans
         new = replace(new, outdated=tuple(sorted(gone - kept)))
         self._put_once(store, new.journal, journal)
-        publish(self._shadow, new)  # so that this push is known as ours, however it ends
+        with _here():
+            publish(self._shadow, new)  # so that this push is known as ours, however it ends
         self._put_once(store, new.file, disk.read(self._shadow / new.file))
         if _pointer_of(store) != pointer:
             raise self._another_driver()
@@ -179,12 +225,18 @@ class Mirror:
                 self._seen[name] = about.st_size, about.st_mtime_ns
 
     def _put(self, store: ObjectStore, name: str, data: bytes) -> None:
+        self._report_if_due(store)
         store.put(name, data)
         self.objects += 1
 
     def _put_once(self, store: ObjectStore, name: str, data: bytes) -> None:
+        self._report_if_due(store)
         store.put_if_absent(name, data)
         self.objects += 1
+
+    def _report_if_due(self, store: ObjectStore) -> None:
+        if time.monotonic() - self._reported_at > REPORT_S:
+            self._report(store, done=False)
 
     def _forget(self) -> None:
         """Nothing of this folder was pushed to this address."""
@@ -203,20 +255,15 @@ class Mirror:
             write_atomic(self._shadow / STATE, json.dumps(state).encode())
 
 
-def remember_address(run: Path, storage: str, address: str) -> None:
-    """From now on the run's folder belongs with this address."""
-    disk.make_folder(run / MIRROR / MANIFESTS)
-    state = {"storage": storage, "address": address}
-    write_atomic(run / MIRROR / STATE, json.dumps(state).encode())
-
-
-def mirror_state(run: Path) -> dict[str, Any]:
-    """Where a run is pushed to (`storage`, `address`), `pushed_at`, `problem`; empty if nowhere."""
+@contextmanager
+def _here() -> Iterator[None]:
+    """Tell what the run's folder refuses from what the store does."""
     try:
-        state = json.loads(disk.read(run / MIRROR / STATE))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        yield
+    except FolderError:
+        raise
+    except OSError as error:
+        raise FolderError(error.errno, error.strerror or str(error)) from error
 
 
 def push_run(run: str | Path, storage: str) -> str:
@@ -258,18 +305,3 @@ def _pointer_of(store: ObjectStore) -> bytes | None:
         return store.read(POINTER)
     except FileNotFoundError:
         return None
-
-
-def _state_of(run: Path) -> tuple[Manifest, bytes]:
-    """The manifest and the whole records of its journal, at one instant."""
-    for attempt in range(READ_ATTEMPTS):
-        try:
-            manifest = read_manifest(run)
-            journal = disk.read(run / manifest.journal)
-        except FileNotFoundError as error:
-            if attempt == READ_ATTEMPTS - 1:
-                raise lacks(run, error) from None
-            time.sleep(0.01)
-            continue
-        return manifest, journal[: parse_journal(journal).good_bytes]
-    raise AssertionError("unreachable")

@@ -22,6 +22,8 @@ TROUBLE = (OSError, pa.ArrowException)  # what a store that can't be reached or 
 # Arrow's own limits let one request to a server that never answers take 99 s, and the end of the
 # process waits for it.
 CONNECT_S, SILENT_S, ATTEMPTS = 5, 10, 2
+# In the names of options that grant access; Arrow takes `sig` and the like for a SAS of Azure.
+SECRETS = ("secret", "key", "password", "token", "sas", "sig", "credential")
 
 
 class StoredFile(NamedTuple):
@@ -48,6 +50,15 @@ def check_address(address: str) -> None:
         raise RunError(
             "a store's address is kept beside the run, so it must hold no password; leave it to "
             "the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    named = parse_qs(parts.query, keep_blank_values=True)
+    secret = next((name for name in named if any(s in name.lower() for s in SECRETS)), None)
+    if secret is not None:
+        raise RunError(
+            f"a store's address is kept beside the run, so it must hold no credentials, but its "
+            f"options have {secret!r}; leave them to the environment, such as "
+            "AWS_SECRET_ACCESS_KEY or AZURE_CLIENT_SECRET, or to the files of the store's SDK, "
+            "such as ~/.aws/credentials"
         )
     if parts.fragment or not (parts.netloc or parts.scheme == "file"):
         raise RunError(f"{address!r} names no bucket; write for example s3://bucket/folder")

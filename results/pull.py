@@ -21,11 +21,21 @@ from pathlib import Path
 from results import disk
 from results.errors import RunError
 from results.files import write_atomic
-from results.folder import DESCRIPTION, FOLDERS, JOURNALS, MANIFESTS, POINTER, SEGMENTS, STATUS
+from results.folder import (
+    DESCRIPTION,
+    FOLDERS,
+    JOURNALS,
+    LOCK,
+    MANIFESTS,
+    POINTER,
+    SEGMENTS,
+    STATUS,
+)
 from results.heartbeat import SILENT_S, driver_state
 from results.journal import decode, parse_journal
 from results.manifest import Manifest, checked_manifest, manifest_file, read_manifest
-from results.mirror import BESIDE, MIRROR, NOT_BESIDE, TRAINED, WEIGHTS, remember_address
+from results.mirror import BESIDE, NOT_BESIDE, TRAINED, WEIGHTS
+from results.mirror_state import MIRROR, remember_address
 from results.object_store import (
     TROUBLE,
     ObjectStore,
@@ -47,8 +57,8 @@ def pulled(address: str, *, weights: bool = False) -> Path:
     check_address(address)
     root, name = parent_and_name(address)
     folder = cache_of(root) / _legal(name, address)
-    with _reached(address), _one_at_a_time(folder):
-        _pull(ObjectStore(address), folder, weights)
+    with _reached(address):
+        _pull_to_cache(ObjectStore(address), folder, weights)
     return folder
 
 
@@ -58,9 +68,7 @@ def pulled_runs(root: str) -> Path:
     with _reached(root):
         names = ObjectStore(root).folders_with(DESCRIPTION)
         for name in filter(RUN_NAME.fullmatch, names):
-            folder = cache_of(root) / name
-            with _one_at_a_time(folder):
-                _pull(ObjectStore(under(root, name)), folder, weights=False)
+            _pull_to_cache(ObjectStore(under(root, name)), cache_of(root) / name, weights=False)
     return cache_of(root)
 
 
@@ -81,13 +89,13 @@ def moved_here(address: str, runs: Path) -> Path:
     with _reached(address):
         store = ObjectStore(address)
         _refuse_living(store)
-        _pull(store, folder, weights=True)
-    for part in FOLDERS:
-        disk.make_folder(folder / part)
-    remember_address(folder, root, address)
-    manifest = read_manifest(folder)
-    for file in (manifest.file, POINTER):
-        write_atomic(folder / MIRROR / file, disk.read(folder / file))
+        with _pulling(store, folder, weights=True):  # a run that can't push on must never be there
+            for part in FOLDERS:
+                disk.make_folder(folder / part)
+            remember_address(folder, root, address)
+            manifest = read_manifest(folder)
+            for file in (manifest.file, POINTER):
+                write_atomic(folder / MIRROR / file, disk.read(folder / file))
     return folder
 
 
@@ -116,7 +124,14 @@ def cache_of(root: str) -> Path:
     return folder
 
 
-def _pull(store: ObjectStore, folder: Path, weights: bool) -> None:
+def _pull_to_cache(store: ObjectStore, folder: Path, weights: bool) -> None:
+    with _one_at_a_time(folder), _pulling(store, folder, weights):
+        disk.remove(folder / LOCK)  # it would say of a driver elsewhere that it is gone
+
+
+@contextmanager
+def _pulling(store: ObjectStore, folder: Path, weights: bool) -> Iterator[None]:
+    """Bring all of a run; the block runs before a new folder becomes a run."""
     try:
         description = store.read(DESCRIPTION)
     except FileNotFoundError:
@@ -132,6 +147,7 @@ def _pull(store: ObjectStore, folder: Path, weights: bool) -> None:
     for name, there in store.files(WEIGHTS).items() if weights else ():
         if TRAINED.fullmatch(name):
             _pull_changed(store, folder, f"{WEIGHTS}/{name}", there)
+    yield
     if _kept(folder / DESCRIPTION) is None:
         write_atomic(folder / DESCRIPTION, description)  # now it is a run
     for part in (MANIFESTS, SEGMENTS, JOURNALS):

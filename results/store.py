@@ -10,9 +10,6 @@ one then begins with a new journal of just that, in a new file.
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,22 +21,17 @@ from results import disk
 from results.errors import RunError
 from results.files import set_aside, write_atomic
 from results.folder import (
-    CONFIG,
-    DESCRIPTION,
-    FOLDERS,
     QUARANTINE,
-    RUN_FORMAT,
-    STATUS,
-    attnas_version,
-    description_bytes,
     is_run,
     lacks,
     read_description,
 )
+from results.heartbeat import write_status
 from results.inbox import inbox_files, read_result
 from results.journal import Journal, encode, parse_journal
 from results.lock import RunLock
 from results.manifest import Manifest, publish, read_manifest
+from results.new_run import describe, first_files
 from results.objectives import parse_objectives
 from results.replay import RunLog, merge_events
 from results.schema import Ask, TrialRow
@@ -58,6 +50,7 @@ class RunWriter:
         self._lock = lock
         self._journal: Journal | None = None
         self._unsure = False  # whether an operation failed, so that more may be on disk than here
+        self._fold_later = 0  # rows that a fold waits for, after one that failed
         self._load()
 
     @classmethod
@@ -79,24 +72,15 @@ class RunWriter:
         try:
             if is_run(path):
                 raise RunError(f"{path} already holds a run; use attnas resume, or another --name")
-            for folder in FOLDERS:
-                disk.make_folder(path / folder)
-            manifest = Manifest.first()
-            write_atomic(path / CONFIG, config_text.encode())
-            write_atomic(path / manifest.journal, b"")
-            publish(path, manifest)
+            first_files(path, config_text)
+            writer = cls(path, lock)
             description = {
-                "format": RUN_FORMAT,
                 "name": name,
-                "created_at": time.time(),
-                "attnas": attnas_version(),
                 "objectives": dict(objectives),
                 "config": dict(config),
                 "provenance": dict(provenance),
             }
-            disk.flush_folder(path.parent)
-            writer = cls(path, lock)
-            write_atomic(path / DESCRIPTION, description_bytes(description))  # now it is a run
+            describe(path, description)  # now it is a run
             return writer
         except BaseException:
             lock.release()
@@ -110,7 +94,8 @@ class RunWriter:
         lock = RunLock(path)
         try:
             writer = cls(path, lock)
-            writer.absorb_inbox()
+            while writer.absorb_inbox():
+                pass
             return writer
         except FileNotFoundError as error:
             lock.release()
@@ -162,6 +147,7 @@ class RunWriter:
         rung: int = 0,
     ) -> Ask:
         """Note that a design goes out to be trained; on disk when this returns."""
+        self._mend()
         ordinal = self._log.next_ordinal
         ask = Ask(trial, attempt, seed, key, design, origin, ordinal, settings, rung)
         if self._log.knows_ask(ask):
@@ -175,6 +161,7 @@ class RunWriter:
 
     def append(self, row: TrialRow) -> TrialRow | None:
         """Store a row; on disk when this returns. None for one that is stored already."""
+        self._mend()
         if self._log.knows_row(row):
             return None
         asked_at = self._log.check_answer(row)
@@ -182,16 +169,16 @@ class RunWriter:
         with self._changing():
             self._open_journal.append({"row": stored.to_plain()})
             self._log.add_row(stored)
-        if len(self._log.rows) >= FOLD_ROWS:
-            with suppress(OSError):  # the row is stored; the next one tries again
+        if len(self._log.rows) >= FOLD_ROWS + self._fold_later:
+            self._fold_later += FOLD_ROWS // 4
+            with suppress(OSError, RunError):  # the row is stored; a later one tries again
                 self.fold()
         return stored
 
     def absorb_inbox(self) -> list[TrialRow]:
         """Append what workers left and remove it; a torn or foreign file is set aside.
 
-        Where that fails after some rows, these are returned, and the rest is left for the next
-        time.
+        Where that fails after some rows, these are returned: call it until it gives none.
         """
         absorbed: list[TrialRow] = []
         for file in inbox_files(self.path):
@@ -207,7 +194,7 @@ class RunWriter:
         try:
             row = read_result(file)
             stored = None if row is None else self.append(row)
-        except ValueError:
+        except ValueError:  # not a row, or not one that was asked for
             row = stored = None
         if stored is not None:
             absorbed.append(stored)
@@ -216,31 +203,28 @@ class RunWriter:
         disk.remove(file)
 
     def heartbeat(self, status: Mapping[str, Any]) -> None:
-        """Replace the run's status; `at` (unix seconds) and `pid` say whose it is."""
-        data = {"at": time.time(), "pid": os.getpid(), **status}
-        write_atomic(self.path / STATUS, json.dumps(data).encode())
+        """Replace the run's status."""
+        write_status(self.path, status)
 
     def fold(self) -> None:
         """Move the journal's rows into a new segment; does nothing without rows."""
+        self._mend()
         if not self._log.rows:
             return
+        before = self._manifest
+        segments = with_rows(self.path, before.number + 1, before.segments, self._log.rows)
+        carried = b"".join(encode({"ask": ask.to_plain()}) for ask in self.pending)
         with self._changing():
-            before = self._manifest
-            segments = with_rows(self.path, before.number + 1, before.segments, self._log.rows)
-            carried = b"".join(encode({"ask": ask.to_plain()}) for ask in self.pending)
             self._move_to(before.followed_by(segments), carried)
             self._log.rows.clear()
-        # Readers of the manifest before this one may still be at work; those of older ones retry.
-        for name in before.outdated:
-            with suppress(OSError):  # a file too many harms nobody
-                disk.remove(self.path / name)
+        self._fold_later = 0
 
     def close(self) -> None:
         """Fold, and let the next writer in; a second call does nothing."""
         if self._journal is None:
             return
         try:
-            with suppress(OSError):  # the journal has the rows as well
+            with suppress(OSError, RunError):  # the journal has the rows as well
                 self.fold()
         finally:
             journal, self._journal = self._journal, None
@@ -255,17 +239,17 @@ class RunWriter:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Every change of the files: what failed before is mended first."""
-        if self._unsure:
-            self._start_anew()
+        """A change of the files that are in force; after a failure nobody knows how far it went."""
         try:
             yield
         except BaseException:  # a full disk, or a Ctrl-C in the midst
             self._unsure = True
             raise
 
-    def _start_anew(self) -> None:
-        """A new journal with what was acknowledged, whatever the files hold beyond that."""
+    def _mend(self) -> None:
+        """After a failure, a new journal with what was acknowledged and nothing beyond that."""
+        if not self._unsure:
+            return
         current = read_manifest(self.path)
         # Another one is of a fold that failed when it was published; nothing was added since.
         size = self._open_journal.size if current == self._manifest else None
@@ -276,9 +260,14 @@ class RunWriter:
 
     def _move_to(self, manifest: Manifest, journal: bytes) -> None:
         """Publish a manifest with a journal of this content, and go on in it."""
+        outdated = self._manifest.outdated
         write_atomic(self.path / manifest.journal, journal)
         publish(self.path, manifest)
         self._go_on_in(manifest, Journal(self.path / manifest.journal, len(journal)))
+        # Readers of the manifest before this one may still be at work; those of older ones retry.
+        for name in outdated:
+            with suppress(OSError):  # a file too many harms nobody
+                disk.remove(self.path / name)
 
     def _go_on_in(self, manifest: Manifest, journal: Journal) -> None:
         """Both at once: a journal's size is that of the manifest's journal."""

@@ -26,6 +26,7 @@ from results.segments import Segment, parse_segment
 
 ATTEMPTS = 20  # a writer may publish while its run is surveyed
 NUMBERED = re.compile(r"([0-9]{6,})\.(?:json|log|parquet)")
+TEMPORARY = re.compile(r"\..*\.(?:tmp|[0-9]+)|trial-.*\.[0-9]+")  # a number is of a process
 
 
 class Mark(NamedTuple):
@@ -284,10 +285,8 @@ def _numbered(run: Path, folder: str) -> Iterator[str]:
 
 
 def _is_temporary(name: str) -> bool:
-    """Of `write_atomic`, or of weights that were written beside."""
-    return (name.startswith(".") and name.endswith(".tmp")) or bool(
-        re.fullmatch(r"trial-.*\.[0-9]+", name)
-    )
+    """Of `write_atomic`, of weights that were written beside, or of a probe for free space."""
+    return TEMPORARY.fullmatch(name) is not None
 
 
 def _bytes(file: Path) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,13 @@ from test_attnas_commands import attnas
 from test_controller_old_runs import copied
 from tiny_runs import tiny_run
 
-from attnas.commands.doctor import check_run
+from attnas.commands.doctor import check_run, see_doctor
 from attnas.commands.environment import _packages, _storage, _token, _tried
 from attnas.commands.look import show_status
+from attnas.failures import UsageError
 from controller import load_config, resume, start
-from results import read_run
+from results import push_run, read_run
+from results.survey import survey
 
 OLD = Path(__file__).parent / "data" / "run-before-rungs"
 
@@ -122,6 +124,31 @@ def test_a_live_run_is_checked_and_its_repair_refused(workplace: Path) -> None:
     assert "a driver has the run open" in done.stdout
     assert "is in use by process" in done.stderr
     assert done.returncode == 2
+
+
+def test_what_a_kill_left_beside_weights_is_set_aside(workplace: Path) -> None:
+    folder = workplace / "runs" / "lm" / "checkpoints"
+    for name in (".space.4711", "trial-1.training.4711", ".parent.4711", "notes.4711"):
+        (folder / name).write_bytes(b"x")
+    found = survey(folder.parent).temporaries
+    assert found == [f"checkpoints/{name}" for name in
+                     (".parent.4711", ".space.4711", "trial-1.training.4711")]  # fmt: skip
+
+
+def test_a_run_in_a_store_is_checked_here_and_repaired_elsewhere(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    (workplace / "runs" / "lm" / "config.yaml").unlink()
+    address = push_run(workplace / "runs" / "lm", f"file://{workplace}/store")
+    with pytest.raises(UsageError, match="is repaired in its own folder"):
+        see_doctor(address, True, False, False)
+    assert not list((workplace / "cache").rglob("run.lock"))
+    with suppress(typer.Exit):
+        see_doctor(address, False, False, False)
+    out = capsys.readouterr().out
+    assert "attnas doctor RUN --repair   (where its driver runs; deletes nothing)" in out
+    assert not list((workplace / "cache").rglob("run.lock"))
 
 
 def test_what_is_no_run_is_one_sentence(workplace: Path) -> None:

@@ -292,6 +292,19 @@ def test_a_ray_that_does_not_start_is_tried_again_and_then_one_sentence(tmp_path
     assert time.monotonic() - began > 2  # it waits before it tries again
 
 
+def test_a_cluster_that_nothing_would_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard's Python can't import what it needs."""
+    ray_environment.prepare(None)
+    import ray
+
+    from controller.engines import cluster_guard, ray_tune
+
+    monkeypatch.setattr(cluster_guard, "MAIN", "import sys; sys.exit(7)")
+    with pytest.raises(ray_tune.EngineError, match=r"did not start \(it ended with code 7\); try"):
+        ray_tune.start_ray(1, 1, None)
+    assert not ray.is_initialized()
+
+
 @pytest.fixture
 def driven(tmp_path: Path) -> Iterator[tuple[Any, Search]]:
     """Tune's view of a search, driven by hand: no cluster is started."""

@@ -126,3 +126,26 @@ def test_rows_of_an_inbox_that_could_be_stored_are_told_before_the_rest(writer: 
             search.collect()
     assert len(search.rows) == 4
     assert list((writer.path / "inbox").iterdir()) == []
+
+
+def test_a_result_in_the_inbox_goes_before_the_death_of_its_worker(writer: RunWriter) -> None:
+    """Also where the disk fails between the results of two workers."""
+
+    class FailsOnce:
+        writes = 0
+
+        def before(self, operation: Operation, path: Path, data: bytes) -> None:
+            if operation == "write" and path.parent.name == "journal":
+                self.writes += 1
+                if self.writes == 2:
+                    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    search = Search.of(CONFIG, WaitingLog(writer, Pause(wait_s=0.005)))
+    trials = [trial for _ in range(2) if (trial := search.next_trial()) is not None]
+    for trial in trials:
+        fields = trial.row_fields() | {"state": "complete", "worker": "w", "metrics": {}}
+        row = TrialRow.from_plain(fields | {"started_at": 0.0, "finished_at": 1.0})
+        write_result(writer.path, row)
+    with watched_by(FailsOnce()):
+        search.lost(trials[1], "the worker died", "w")
+    assert [row.state for row in search.rows] == ["complete", "complete"]

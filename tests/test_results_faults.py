@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from injured_runs import Life, assert_whole, create, row
 
+import results.store
 from controller.simulation.failing_disks import FailingDisk, ForgetfulDisk, PowerCutError
-from results import RunWriter, read_run
-from results.disk import watched_by
+from results import RunWriter, read_heartbeat, read_run
+from results.disk import Operation, watched_by
 from results.folder import is_run
 
 TRIALS = range(7)
@@ -117,3 +118,46 @@ def test_a_flush_that_failed_is_never_trusted_again(tmp_path: Path) -> None:
         assert journal.exists()
         assert (path / "journal" / "000001.log").exists()
         assert read_run(path).rows["trial"].to_pylist() == [0, 1]
+
+
+def test_what_failures_leave_behind_is_removed_again(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with create(path) as writer:
+        for trial in range(20):
+            with watched_by(FailingDisk(1, "EIO")), pytest.raises(OSError, match="Input"):
+                writer.append(row(trial))
+            writer.append(row(trial))
+    left = [*(path / "journal").iterdir(), *(path / "manifests").iterdir()]
+    assert len(left) <= 4
+    assert read_run(path).rows["trial"].to_pylist() == [*range(20)]
+
+
+def test_a_fold_that_fails_is_put_off_and_copies_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results.store, "FOLD_ROWS", 20)
+
+    class NoSegments:
+        tries = 0
+
+        def before(self, operation: Operation, path: Path, data: bytes) -> None:
+            if operation == "create" and path.parent.name == "segments":
+                self.tries += 1
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    path, disk = tmp_path / "run", NoSegments()
+    with watched_by(disk), create(path) as writer:
+        for trial in range(100):
+            assert writer.append(row(trial)) is not None
+    assert 5 < disk.tries < 30
+    assert len(list((path / "journal").iterdir())) == 1
+    assert read_run(path).rows["trial"].to_pylist() == [*range(100)]
+
+
+def test_a_full_disk_still_says_that_the_search_is_paused(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as writer:
+        writer.heartbeat({"state": "searching", "running": [{"trial": 3}] * 9})
+        with watched_by(FailingDisk(0, "ENOSPC")):
+            writer.heartbeat({"state": "paused: the disk is full"})
+        beat = read_heartbeat(tmp_path / "run")
+    assert (beat.phase, beat.running) == ("paused: the disk is full", ())

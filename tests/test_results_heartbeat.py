@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ def test_a_killed_driver_is_silent_at_once_and_a_copied_run_has_none(tmp_path: P
     assert read_heartbeat(tmp_path / "copy").state == "silent"
     writer._lock.release()  # as the kernel does when the process dies
     assert read_heartbeat(made).state == "silent"
+    (made / "run.lock").write_text("process 1 on another-machine")  # whose locks may stay there
+    assert read_heartbeat(made).state == "live"
+    assert read_heartbeat(made, time.time() + 60).state == "silent"
 
 
 def test_a_report_is_read_field_by_field(tmp_path: Path) -> None:

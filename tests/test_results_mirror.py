@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,10 +24,21 @@ import results.store
 from attnas.cli import app
 from controller.config import config_of
 from controller.mirroring import check_free, mirroring
-from results import RunError, find_run, front_report, load, push_run, read_run
+from results import (
+    RunError,
+    disk,
+    find_run,
+    front_report,
+    load,
+    push_run,
+    read_heartbeat,
+    read_run,
+)
+from results.heartbeat import driver_state
 from results.journal import encode
 from results.manifest import read_manifest
-from results.mirror import Mirror, mirror_state
+from results.mirror import Mirror
+from results.mirror_state import mirror_state
 from results.object_store import ObjectStore, check_address, parent_and_name, under
 from results.pull import moved_here, pulled, pulled_runs
 from search_space import ConfigError, Document
@@ -60,12 +73,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log.close()
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of a test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def storage(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of the test's own, and a cache of its own."""
+    """A bucket of the test's own."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return bucket(server, f"b{abs(hash(tmp_path)):x}")
 
 
@@ -101,6 +119,10 @@ def other_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         ("s3:///x", "names no bucket"),
         ("s3://key:secret@bucket/x", "must hold no password"),
         ("s3://key@bucket/x", "must hold no password"),
+        ("s3://bucket/x?region=eu&Secret_Key=secret", "hold no credentials, .*'Secret_Key'.*AWS_"),
+        ("abfs://box@host/x?client_secret=secret", "'client_secret'; leave .* AZURE_CLIENT_SECRET"),
+        ("abfs://box@host/x?sig=secret", "hold no credentials"),
+        ("gs://bucket/x?access_token=", "hold no credentials"),
         ("s3://bucket/x?regio=eu", "pyarrow can't use .*regio"),
         ("s3://bucket/x y", "pyarrow can't use .*syntax"),
         ("s3://bucket/x#y", "names no bucket"),
@@ -109,7 +131,8 @@ def other_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def test_what_is_no_folder_of_a_store_is_refused_in_a_sentence(address: str, sentence: str):
     with pytest.raises(RunError, match=sentence) as refused:
         check_address(address)
-    assert "secret" not in str(refused.value)
+    assert "=secret" not in str(refused.value)
+    assert ":secret" not in str(refused.value)
     with pytest.raises(ConfigError, match="storage"):
         config_of(Document(tiny_run(storage=address, objectives=OBJECTIVES)))
 
@@ -220,6 +243,129 @@ def test_outdated_objects_are_gone_one_manifest_later(storage: str, tmp_path: Pa
     before = len(left)
     push_run(run, storage)  # nothing is new to a driver that looks at everything afresh
     assert len(objects(address)) <= before + 2
+
+
+def put_by(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
+    """What a push puts, in order."""
+    put, done = ObjectStore.put, list[tuple[str, bytes]]()
+
+    def noted(store: ObjectStore, name: str, data: bytes) -> None:
+        done.append((name, data))
+        put(store, name, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "put", noted)
+        mirror.push()
+    mirror.let_go()
+    return done
+
+
+@pytest.mark.parametrize("state", ["searching", "finished"])
+def test_a_driver_that_pushes_long_is_not_silent(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("results.mirror.REPORT_S", -1)
+    run, storage = tmp_path / "lm", f"file://{tmp_path}/store"
+    fill(run, 3)
+    status = {"state": state, "at": time.time() - 100}
+    (run / "status.json").write_text(json.dumps(status))
+    (run / "checkpoints" / "trial-0-0.safetensors").write_bytes(b"weights")
+    _, *done = put_by(Mirror(run, storage), monkeypatch)
+    reports = [json.loads(data) for name, data in done if name == "status.json"]
+    assert [name for name, _ in done][::2] == ["status.json"] * len(reports)
+    assert len(reports) > 4
+    assert reports.pop() == status
+    for report in reports:
+        assert driver_state(report, time.time()) == "live"
+
+
+def test_who_was_followed_by_another_driver_reports_no_more(tmp_path: Path):
+    run, storage = tmp_path / "lm", f"file://{tmp_path}/store"
+    fill(run, 3)
+    mirror = Mirror(run, storage)
+    mirror.push()
+    new = moved_here(mirror.address, tmp_path / "new")
+    fill(new, 1, first=3)
+    push_run(new, storage)
+    (run / "status.json").write_text(json.dumps({"state": "searching", "at": time.time()}))
+    with pytest.raises(RunError, match="another driver went on from there"):
+        mirror.push()
+    assert "status.json" not in ObjectStore(mirror.address).files()
+
+
+def test_a_driver_waits_for_the_last_push_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("controller.mirroring.EVERY_S", 0.1)
+    run, storage, said = tmp_path / "lm", f"file://{tmp_path}/store", list[str]()
+    fill(run, 3)
+    before = Mirror(run, storage)
+    before.push()
+    with results.RunWriter.open(run) as writer, mirroring(run, storage, said.append):
+        writer.append(row(3))
+        time.sleep(1)
+        before.push()
+        before.let_go()
+    assert f"{run} can't be pushed for now (another process still pushes {run})" in said[0]
+    assert said[-1] == f"pushed:  {before.address}"
+    assert trials(pulled(before.address)) == [0, 1, 2, 3]
+
+
+def test_a_full_disk_here_is_not_said_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("controller.mirroring.EVERY_S", 0.1)
+    run, storage, said = tmp_path / "lm", f"file://{tmp_path}/store", list[str]()
+
+    class Full:
+        def before(self, operation: disk.Operation, path: Path, data: bytes) -> None:
+            if operation == "write" and path.is_relative_to(run / "mirror"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    fill(run, 3)
+    with mirroring(run, storage, said.append), disk.watched_by(Full()):
+        time.sleep(0.5)
+    assert f"{run} can't be pushed for now (No space left on device)" in said[0]
+    assert said[-1] == f"pushed:  {under(storage, 'lm')}"
+
+
+def test_a_move_that_was_killed_leaves_no_run_or_one_that_pushes_on(tmp_path: Path):
+    storage = f"file://{tmp_path}/store"
+    fill(tmp_path / "lm", 3)
+    address = push_run(tmp_path / "lm", storage)
+    runs = tmp_path / "runs"
+
+    class Killed:
+        def __init__(self, left: int) -> None:
+            self.left = left
+
+        def before(self, operation: disk.Operation, path: Path, data: bytes) -> None:
+            self.left -= operation == "rename" and path.is_relative_to(runs)
+            if self.left < 0:
+                raise KeyboardInterrupt
+
+    whole = 0
+    for left in range(100):
+        try:
+            with disk.watched_by(Killed(left)):
+                moved_here(address, runs)
+            whole = left
+        except KeyboardInterrupt:
+            pass
+        if (runs / "lm" / "run.json").exists():
+            fill(runs / "lm", 1, first=10)
+            push_run(runs / "lm", storage)
+            break
+        shutil.rmtree(runs / "lm", ignore_errors=True)
+    assert whole > 5
+    assert trials(pulled(address)) == [0, 1, 2, 10]
+
+
+def test_no_lock_in_a_copy_says_that_a_driver_elsewhere_is_gone(tmp_path: Path):
+    run, storage = tmp_path / "lm", f"file://{tmp_path}/store"
+    fill(run, 3)
+    (run / "status.json").write_text(json.dumps({"state": "searching", "at": time.time()}))
+    address = push_run(run, storage)
+    (find_run(address) / "run.lock").touch()
+    assert read_heartbeat(find_run(address)).live
 
 
 def test_another_run_of_the_same_name_is_refused(storage: str, tmp_path: Path):

@@ -28,6 +28,7 @@ from results.folder import (
     read_description,
 )
 from results.lock import RunLock
+from results.object_store import is_address
 from results.repair import repair
 from results.survey import survey
 
@@ -43,8 +44,13 @@ def see_doctor(run: str | None, mend: bool, quick: bool, as_json: bool) -> None:
         check_environment(quick, as_json)
     elif quick:
         raise UsageError("--quick is for the environment: attnas doctor --quick")
+    elif mend and is_address(run):
+        raise UsageError(
+            f"{run} is repaired in its own folder, on the machine whose driver pushes it: "
+            "attnas doctor RUN --repair there, and then attnas resume RUN pushes what changed"
+        )
     else:
-        check_run(_folder_of(run), mend, as_json)
+        check_run(_folder_of(run), mend, as_json, kept_here=not is_address(run))
 
 
 def check_environment(quick: bool, as_json: bool) -> None:
@@ -59,8 +65,11 @@ def check_environment(quick: bool, as_json: bool) -> None:
     _leave(found)
 
 
-def check_run(path: Path, mend: bool, as_json: bool) -> None:
-    """A run's files as they are, and with `mend` what is done and how they are then."""
+def check_run(path: Path, mend: bool, as_json: bool, *, kept_here: bool = True) -> None:
+    """A run's files as they are, and with `mend` what is done and how they are then.
+
+    Of a run that is kept elsewhere a copy is checked, and mending it would mend nothing.
+    """
     found = checkup(survey(path))
     if not as_json:
         print(f"run {path}")
@@ -78,7 +87,9 @@ def check_run(path: Path, mend: bool, as_json: bool) -> None:
         plain = {"run": str(path), "repaired": done, "findings": [asdict(one) for one in found]}
         print(json.dumps(plain, indent=2))
     elif not mend and any(one.level != "ok" for one in found):
-        print(f"\nrepair:  attnas doctor {path} --repair   (deletes nothing)")
+        where = path if kept_here else "RUN"
+        aside = "deletes nothing" if kept_here else "where its driver runs; deletes nothing"
+        print(f"\nrepair:  attnas doctor {where} --repair   ({aside})")
     _leave(found)
 
 

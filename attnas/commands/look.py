@@ -19,7 +19,7 @@ from attnas.commands.figures import (
 )
 from attnas.failures import UsageError
 from results import estimate_noise, find_run, interpret, is_companion, read_run
-from results.mirror import mirror_state
+from results.mirror_state import mirror_state
 from results.object_store import is_address
 from results.outcomes import given_back
 from search_space import Design

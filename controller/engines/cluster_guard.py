@@ -33,6 +33,9 @@ class ClusterGuard:
                 start_new_session=True,  # Ctrl-C is for the driver
                 check=True,
             )
+        except BaseException:
+            self.close()
+            raise
         finally:
             os.close(pipe)
 

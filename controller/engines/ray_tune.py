@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def run_ray(
     """Run until the search is done. Ray must have been started by `start_ray`."""
     scratch = tempfile.mkdtemp(prefix="attnas-tune-")
     workers = config.workers if address is None else config.engine.workers
-    searcher = _SearchAsSearcher(search, workers, LongestTrial(run).note)
+    searcher = _SearchAsSearcher(search, workers, LongestTrial(run, search.rows).note)
     trainable = tune.with_parameters(
         TrialAsTrainable,
         setup=setup_of(config.to_plain(), run, reference.to_json(), search.rungs, config.workers),
@@ -203,7 +204,21 @@ def start_ray(workers: int, threads: int, address: str | None) -> None:
                 ) from error
             time.sleep(2)
     if address is None:
+        _guard()
+
+
+def _guard() -> None:
+    """A cluster that would outlive a killed driver is none to begin with."""
+    try:
         _guards.append(ClusterGuard())
+    except (OSError, subprocess.CalledProcessError) as error:
+        ray.shutdown()
+        code = getattr(error, "returncode", None)
+        reason = cut(str(error)) if code is None else f"it ended with code {code}"
+        raise EngineError(
+            f"the process that would end Ray after a killed search did not start ({reason}); try "
+            "again, or run here with --engine serial"
+        ) from error
 
 
 def _check_answers(address: str) -> None:

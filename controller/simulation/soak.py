@@ -23,6 +23,7 @@ from controller.waiting_log import Pause, WaitingLog
 from results import Ask, RunWriter, TrialRow, read_run, write_result
 from results.disk import watched_by
 from results.folder import is_run
+from results.schema import RowKey
 
 ERRORS = ("EIO", "ENOSPC", "EINTR", "EMFILE", "short")
 DIES, LEAVES_RESULT = 0.08, 0.5  # chance that a worker dies; of those, after its result was left
@@ -38,7 +39,7 @@ class Story:
     power_cuts: int = 0
     errors: int = 0
     deaths: int = 0
-    acknowledged: set[tuple[int, int, int, int]] = field(default_factory=set)
+    acknowledged: set[tuple[RowKey, str]] = field(default_factory=set)  # with the state
     events: list[Ask | TrialRow] = field(default_factory=list)  # of the finished run
 
 
@@ -103,9 +104,9 @@ class Soak:
     def _check(self) -> None:
         """Nothing acknowledged is lost, nothing is there twice, every choice is as replayed."""
         rows = [event for event in self.story.events if isinstance(event, TrialRow)]
-        keys = [row.identity for row in rows]
+        keys, states = [row.identity for row in rows], {(row.identity, row.state) for row in rows}
         assert len(keys) == len(set(keys)), "rows are doubled"
-        assert self.story.acknowledged <= set(keys), "acknowledged rows are lost"
+        assert self.story.acknowledged <= states, "acknowledged rows are lost"
         assert len(read_run(self._path).rows) == len(rows), "readers and the writer disagree"
         ordinals = [e.ordinal if isinstance(e, Ask) else e.told_at for e in self.story.events]
         assert ordinals == [*range(len(ordinals))], "events are missing"
@@ -144,13 +145,14 @@ class _Acknowledged:
     def append(self, row: TrialRow) -> TrialRow | None:
         """Store a row."""
         stored = self._writer.append(row)
-        self._story.acknowledged.add(row.identity)
+        if stored is not None:
+            self._story.acknowledged.add((stored.identity, stored.state))
         return stored
 
     def absorb_inbox(self) -> list[TrialRow]:
         """Store what workers left."""
         rows = self._writer.absorb_inbox()
-        self._story.acknowledged |= {row.identity for row in rows}
+        self._story.acknowledged |= {(row.identity, row.state) for row in rows}
         return rows
 
 
@@ -174,7 +176,7 @@ class _DyingWorkers:
         dies = self._chance.random() < DIES
         if not dies or self._chance.random() < LEAVES_RESULT:
             write_result(self._run, row)
-            self._story.acknowledged.add(row.identity)
+            self._story.acknowledged.add((row.identity, row.state))
         if dies:
             self._story.deaths += 1
             self._search.lost(self._out[row.trial], "the worker died", row.worker)
