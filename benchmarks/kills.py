@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--writers 1000] [--serial 90] [--ray 10] [--seed 0]
 
-About twenty minutes: three for a thousand writers, eight for ninety serial drivers, the rest for
+About twenty minutes: three for a thousand writers, twelve for ninety serial drivers, the rest for
 ten drivers of Ray. A writer appends rows, takes them from its inbox and folds until SIGKILL ends
 it; the next one goes on. A driver is an `attnas search`, killed and resumed until its run is
 finished; what it printed of a trial was acknowledged. Each finished run is then replayed: at every
@@ -192,7 +192,7 @@ def killed_somewhere(
 ) -> bool:
     """Kill a driver, one time in five while it starts; whether it had ended by itself."""
     early = chance.random() < 0.2
-    instant = chance.uniform(0.0, 5.0 if early else {"serial": 1.5, "ray": 6.0}[engine])
+    instant = chance.uniform(0.0, 5.0 if early else {"serial": 4.0, "ray": 12.0}[engine])
     while not early and driver.poll() is None:
         status = read_status(run) or {}
         if status.get("pid") == driver.pid and status.get("state") == "searching":
