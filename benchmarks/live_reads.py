@@ -20,19 +20,13 @@ from ctypes import c_longlong
 from pathlib import Path
 from typing import Any
 
-from results import RunError, RunWriter, TrialRow, read_run
+from kills import OBJECTIVES, row  # pyright: ignore[reportMissingImports]
+
+from results import RunError, RunWriter, read_run
 from results.folder import is_run
 
-OBJECTIVES = {"a": "max", "b": "min"}
 FOLD, ROWS = 20, 2000
 READERS = 2
-
-
-def row(trial: int) -> TrialRow:
-    """A result of a trial that nobody trained."""
-    told = {"key": f"k{trial}", "design": "{}", "origin": "random", "state": "complete"}
-    when = {"started_at": 0.0, "finished_at": 1.0, "worker": "w"}
-    return TrialRow(trial=trial, seed=0, **told, **when, metrics={"a": trial / 3, "b": 1.0})
 
 
 def write(folder: Path, acknowledged: Any, stop: Any) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
 
 from controller.config_problems import run_problems
 from controller.earlier_runs import earlier_problems
+from controller.engine_config import EngineConfig
 from controller.parents import StartConfig
 from controller.rungs import RungsConfig
 from controller.strategies import STRATEGIES
@@ -148,29 +149,6 @@ class SearchConfig(BaseModel):
         if wrong:
             raise located_error(wrong)
         return names
-
-
-class EngineConfig(BaseModel):
-    """Where trials run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Literal["ray", "serial"] = Field(default="ray", description="Ray workers, or here")
-    workers: int | None = Field(
-        default=None, ge=1, description="trials at once; as many as fit the machine by default"
-    )
-    trial_minutes: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="then a trial is ended; 20 times the longest so far, at least 10, by default",
-    )
-    trial_gigabytes: float | None = Field(
-        default=None,
-        ge=0.25,
-        allow_inf_nan=False,
-        description="memory of a trial; by default its worker's share of the machine's",
-    )
 
 
 class RunConfig(BaseModel):

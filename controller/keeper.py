@@ -10,7 +10,6 @@ that one only waits for it, and passes on how it ended.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import select
@@ -21,8 +20,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from controller.process_tree import end_descendants
+from evaluator.parent_death import control_process, die_with
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # sent to a whole group, say
 
 
@@ -35,7 +35,7 @@ def main() -> None:
             os.close(file)
         _ignore_signals()
         _end_as(os.waitpid(below, 0)[1])
-    _control(PR_SET_CHILD_SUBREAPER, 1)
+    control_process(PR_SET_CHILD_SUBREAPER, 1)
     keeper = os.getpid()
     woken, waker = os.pipe()
     for end in (woken, waker):
@@ -95,16 +95,3 @@ def _end_as(status: int | None) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     os._exit(0 if status is None else os.waitstatus_to_exitcode(status))
-
-
-def _control(option: int, value: int) -> None:
-    """prctl(2), where there is one."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(option, value)
-
-
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies, where it can (prctl(2), Linux)."""
-    _control(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the process that asked is gone")

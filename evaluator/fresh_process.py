@@ -6,7 +6,6 @@ itself, after its imports, so nobody waits for those; from then on an alarm ends
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,10 @@ from evaluator.device_lock import DeviceLock, say_waiting, tell_waits, wait_list
 from evaluator.grid import Cell
 from evaluator.latency import RepeatConfig
 from evaluator.measuring import Subject, measure
+from evaluator.parent_death import die_with
 from evaluator.samples import ProcessSample
 from evaluator.tasks.interface import Batch
 from search_space import Design
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # A process that takes so much longer than its cells may sample for hangs.
 LONGEST_S, LONGEST_FACTOR = 300, 20
@@ -134,11 +131,3 @@ def main() -> None:
     for descriptor in request["listeners"]:
         tell_waits(descriptor)
     print(answer(request).to_json())
-
-
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies, where it can (prctl(2), Linux)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the process that asked is gone")

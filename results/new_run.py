@@ -32,6 +32,9 @@ def first_files(path: Path, config_text: str) -> None:
 
 
 def describe(path: Path, what: Mapping[str, Any]) -> None:
-    """Say what the run is, for good: name, objectives, configuration and provenance."""
+    """Say what the run is, for good: name, objectives, configuration and provenance.
+
+    When and by which version it was made is of now, unless that is said as well.
+    """
     made = {"format": RUN_FORMAT, "created_at": time.time(), "attnas": attnas_version()}
     write_atomic(path / DESCRIPTION, description_bytes({**made, **what}))

@@ -221,9 +221,14 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
     ]
 
 
+def schema_version(table: pa.Table) -> int:
+    """Which version of the schema laid out these columns."""
+    return int((table.schema.metadata or {}).get(VERSION_KEY, b"1"))
+
+
 def check_schema_version(table: pa.Table, where: str) -> None:
     """Refuse columns that a newer attnas laid out."""
-    version = int((table.schema.metadata or {}).get(VERSION_KEY, b"1"))
+    version = schema_version(table)
     if version > SCHEMA_VERSION:
         raise RunError(
             f"{where} has row schema {version}; this attnas reads up to {SCHEMA_VERSION}; "

@@ -17,11 +17,19 @@ import pyarrow as pa
 
 from results import disk
 from results.errors import RunError
-from results.folder import FOLDERS, JOURNALS, MANIFESTS, POINTER, SEGMENTS, read_description
+from results.folder import (
+    DESCRIPTION,
+    FOLDERS,
+    JOURNALS,
+    MANIFESTS,
+    POINTER,
+    SEGMENTS,
+    read_description,
+)
 from results.journal import JournalContent, decode, parse_journal, salvage
 from results.lock import is_locked
 from results.manifest import Manifest, checked_manifest, manifest_file
-from results.schema import Ask, RowKey, TrialRow, check_schema_version
+from results.schema import Ask, RowKey, TrialRow, check_schema_version, schema_version
 from results.segments import Segment, parse_segment
 
 ATTEMPTS = 20  # a writer may publish while its run is surveyed
@@ -121,8 +129,10 @@ class Survey:
 
 def survey(run: Path) -> Survey:
     """Look at everything; RunError where the folder holds nothing of a run."""
-    if not any((run / name).exists() for name in (POINTER, MANIFESTS, "run.json")):
-        raise RunError(f"{run} holds no run: it has no run.json, no {POINTER} and no {MANIFESTS}/")
+    if not any((run / name).exists() for name in (POINTER, MANIFESTS, DESCRIPTION)):
+        raise RunError(
+            f"{run} holds no run: it has no {DESCRIPTION}, no {POINTER} and no {MANIFESTS}/"
+        )
     for _ in range(ATTEMPTS - 1):
         before = _bytes(run / POINTER)
         found = _survey(run)
@@ -218,7 +228,7 @@ def _look_at_segment(part: Part, data: bytes, known: Segment | None) -> None:
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         part.trouble = f"is damaged: {str(error).partition(chr(10))[0]}"
     else:
-        part.version = int((table.schema.metadata or {}).get(b"attnas.schema", b"1"))
+        part.version = schema_version(table)
         if known is not None and known.rows != len(part.marks):
             part.trouble = f"has {len(part.marks)} rows, but its manifest says {known.rows}"
 

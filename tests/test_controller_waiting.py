@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import tiny_run
 
-from controller import RunConfig, Search
+from controller import RunConfig, Search, Trial
 from controller.waiting_log import Pause, WaitingLog
 from results import RunWriter, TrialRow, read_run, write_result
 from results.disk import Operation, watched_by
@@ -113,14 +113,19 @@ def test_what_waiting_does_not_mend_is_raised_at_once(writer: RunWriter, code: i
     assert [trial for trial, *_ in choices(writer.path)] == [*range(12)]
 
 
-def test_rows_of_an_inbox_that_could_be_stored_are_told_before_the_rest(writer: RunWriter) -> None:
-
-    search = Search.of(CONFIG, WaitingLog(writer, Pause(wait_s=0.005)))
-    trials = [trial for _ in range(4) if (trial := search.next_trial()) is not None]
+def left_in_the_inbox(search: Search, run: Path, count: int) -> list[Trial]:
+    """The next trials, whose workers finished them and did not report yet."""
+    trials = [trial for _ in range(count) if (trial := search.next_trial()) is not None]
     for trial in trials:
         fields = trial.row_fields() | {"state": "complete", "worker": "w", "metrics": {}}
         row = TrialRow.from_plain(fields | {"started_at": 0.0, "finished_at": 1.0})
-        write_result(writer.path, row)
+        write_result(run, row)
+    return trials
+
+
+def test_rows_of_an_inbox_that_could_be_stored_are_told_before_the_rest(writer: RunWriter) -> None:
+    search = Search.of(CONFIG, WaitingLog(writer, Pause(wait_s=0.005)))
+    left_in_the_inbox(search, writer.path, 4)
     with watched_by(FullDisk(0.4)):
         while search.running:
             search.collect()
@@ -141,11 +146,7 @@ def test_a_result_in_the_inbox_goes_before_the_death_of_its_worker(writer: RunWr
                     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     search = Search.of(CONFIG, WaitingLog(writer, Pause(wait_s=0.005)))
-    trials = [trial for _ in range(2) if (trial := search.next_trial()) is not None]
-    for trial in trials:
-        fields = trial.row_fields() | {"state": "complete", "worker": "w", "metrics": {}}
-        row = TrialRow.from_plain(fields | {"started_at": 0.0, "finished_at": 1.0})
-        write_result(writer.path, row)
+    trials = left_in_the_inbox(search, writer.path, 2)
     with watched_by(FailsOnce()):
         search.lost(trials[1], "the worker died", "w")
     assert [row.state for row in search.rows] == ["complete", "complete"]

@@ -6,28 +6,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.table import Table
 
 from attnas.commands.figures import wide_console
 from attnas.failures import DOCTOR, UsageError
-from results import RunError, find_run, read_run
+from results import RunError, find_run
 from results.checkup import Finding, checkup
-from results.files import set_aside, write_atomic
-from results.folder import (
-    CONFIG,
-    DESCRIPTION,
-    MANIFESTS,
-    POINTER,
-    QUARANTINE,
-    RUN_FORMAT,
-    attnas_version,
-    description_bytes,
-    read_description,
-)
-from results.lock import RunLock
+from results.folder import MANIFESTS, POINTER, read_description
 from results.object_store import is_address
 from results.repair import repair
 from results.survey import survey
@@ -76,7 +63,7 @@ def check_run(path: Path, mend: bool, as_json: bool, *, kept_here: bool = True) 
         _print(found)
     done: list[str] = []
     if mend:
-        done = [*repair(path), *_described_again(path)]
+        done = [*repair(path), *_described(path)]
         found = checkup(survey(path))
         if not as_json:
             print("\n".join(["", "repair:", *(f"  {said}" for said in done or ["nothing to do"])]))
@@ -91,6 +78,17 @@ def check_run(path: Path, mend: bool, as_json: bool, *, kept_here: bool = True) 
         aside = "deletes nothing" if kept_here else "where its driver runs; deletes nothing"
         print(f"\nrepair:  attnas doctor {where} --repair   ({aside})")
     _leave(found)
+
+
+def _described(path: Path) -> list[str]:
+    """What was done about a description that is still lost."""
+    try:
+        read_description(path)
+        return []
+    except RunError as error:
+        from controller.lost_description import describe_again  # takes torch along
+
+        return [describe_again(path, str(error))]
 
 
 def _print(found: Iterable[Finding]) -> None:
@@ -119,61 +117,3 @@ def _folder_of(name: str) -> Path:
         if (path / POINTER).is_file() or (path / MANIFESTS).is_dir():
             return path
     return find_run(name, RUNS)
-
-
-def _described_again(path: Path) -> list[str]:
-    """Write a lost description anew from the configuration and the rows, where these say it all."""
-    try:
-        read_description(path)
-        return []
-    except RunError as error:
-        damage = str(error)
-    lock = RunLock(path)
-    try:
-        return [_describe(path)]
-    except (ValueError, OSError) as error:
-        return [f"not repaired: {damage} (it can't be rebuilt: {error})"]
-    finally:
-        lock.release()
-
-
-def _describe(path: Path) -> str:
-    """ValueError where it can't be done honestly."""
-    from controller import load_config
-    from controller.run import read_task
-    from evaluator import Task
-
-    config = load_config(path / CONFIG)
-    marks = [mark for part in survey(path).in_force for mark in part.marks]
-    if any(mark.asked_at < 0 for mark in marks):
-        raise ValueError(
-            "its rows were not made by a search, and only the description said by what"
-        )
-    task = Task.of(config.task, read_task(config))
-    aside = ""
-    if (path / DESCRIPTION).exists():
-        copy = set_aside(path / DESCRIPTION, path / QUARANTINE)
-        aside = f"; the damaged one is kept as {QUARANTINE}/{copy.name}"
-    plain: dict[str, Any] = {
-        "format": RUN_FORMAT,
-        "name": path.resolve().name,
-        "created_at": (path / CONFIG).stat().st_mtime,
-        "attnas": attnas_version(),
-        "objectives": dict(config.objectives),
-        "config": config.to_plain(),
-        "provenance": {
-            "rebuilt": f"by attnas doctor from {CONFIG}",
-            "vocabulary": task.vocabulary,
-            "channels": task.channels,
-            "data": task.fingerprint,
-        },
-    }
-    write_atomic(path / DESCRIPTION, description_bytes(plain))
-    trained_on = {row for row in read_run(path).rows["data"].to_pylist() if row is not None}
-    if len(trained_on) == 1 and trained_on != {task.fingerprint}:  # resume will say so
-        plain["provenance"]["data"] = trained_on.pop()
-        write_atomic(path / DESCRIPTION, description_bytes(plain))
-    return (
-        f"{DESCRIPTION} is written anew from {CONFIG}; versions and machine of the lost one are "
-        f"not known any more{aside}"
-    )

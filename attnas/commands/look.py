@@ -49,7 +49,8 @@ def show_status(name: str, as_json: bool) -> None:
         print(json.dumps(summary, indent=2))
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{place}: {summary['state']}")
+    gone = ", its driver is gone" if beat.state == "silent" else ""
+    console.print(f"{place}: {summary['state']}{gone}")
     of = "" if beat.trials_budget is None else f" of {beat.trials_budget}"
     console.print(f"{summary['trials']['done']}{of} trials: {outcomes(frame) or 'no results yet'}")
     for trial, state, reason in failures(frame):
