@@ -5,16 +5,41 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from dashboard import selection
-from dashboard.app_pages import design, pareto
+from dashboard.app_pages import (
+    compare,
+    designs,
+    export,
+    overview,
+    parameters,
+    pareto,
+    runs,
+    timeline,
+    trials,
+)
 from dashboard.live import REFRESH, status_panel
 from dashboard.loading import runs_under
 from dashboard.look import apply_style
 from dashboard.messages import show_no_runs, show_run_gone, show_unreadable
+from dashboard.view import View
 from results import RunError
+
+PAGES: dict[str, tuple[ModuleType, str]] = {  # by the path in the URL; the first is the start
+    "overview": (overview, ":material/speed:"),
+    "pareto": (pareto, ":material/scatter_plot:"),
+    "designs": (designs, ":material/grid_on:"),
+    "parameters": (parameters, ":material/tune:"),
+    "trials": (trials, ":material/table_rows:"),
+    "compare": (compare, ":material/compare_arrows:"),
+    "timeline": (timeline, ":material/view_timeline:"),
+    "export": (export, ":material/download:"),
+    "runs": (runs, ":material/folder_open:"),
+}
 
 
 def main() -> None:
@@ -24,42 +49,42 @@ def main() -> None:
     selection.restore()
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
     try:
-        runs = runs_under(root)
+        found = runs_under(root)
     except RunError as error:
         show_unreadable(error)
         return
-    if not runs:
+    if not found:
         _wait_for_runs(root)
         return
-    path = _pick_run(runs)
+    path = _pick_run(found)
     if path is None:
         show_run_gone(selection.get("run") or "", root)
         return
-    design_page = st.Page(
-        partial(design.page, path), title="Design", icon=":material/grid_on:", url_path="design"
-    )
-    pareto_page = st.Page(
-        partial(pareto.page, path, design_page),
-        title="Pareto",
-        icon=":material/scatter_plot:",
-        url_path="pareto",
-        default=True,
-    )
-    chosen = st.navigation([pareto_page, design_page])
+    pages: dict[str, StreamlitPage] = {}
+    view = View(root, path, found, pages)
+    for name, (module, icon) in PAGES.items():
+        pages[name] = st.Page(
+            partial(module.page, view),
+            title=name.capitalize(),
+            icon=icon,
+            url_path=name,
+            default=not pages,
+        )
+    chosen = st.navigation(list(pages.values()))
     with st.sidebar:
         status_panel(path)
     chosen.run()
 
 
 def _pick_run(runs: dict[str, Path]) -> Path | None:
-    """The run that the URL names, else the first; None for one that is not there."""
+    """The run that the URL names, else the one made last; None for one that is not there."""
     names = list(runs)
     asked = selection.get("run")
     index = 0 if asked is None else names.index(asked) if asked in runs else None
 
     def picked() -> None:
         selection.put("run", st.session_state["run_picker"])
-        selection.put("trial", None)  # another run's trials are others
+        selection.forget_run()
 
     name = st.sidebar.selectbox("Run", names, index=index, key="run_picker", on_change=picked)
     if name is None or (asked is not None and asked not in runs):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
-from dashboard import selection
 from dashboard.designs import words
 from dashboard.loading import Loaded
 from dashboard.origins import source
 from dashboard.trials import metric_table
+from dashboard.view import View
 from results.outcomes import in_words
 
 NAMED = {
@@ -21,7 +20,7 @@ NAMED = {
 }
 
 
-def trial_card(loaded: Loaded, trial: int, design_page: StreamlitPage | None) -> None:
+def trial_card(loaded: Loaded, trial: int, view: View) -> None:
     """What the trial's design is, and what was measured of it."""
     row = loaded.row_of(trial)
     with st.container(border=True):
@@ -30,18 +29,12 @@ def trial_card(loaded: Loaded, trial: int, design_page: StreamlitPage | None) ->
             st.text(f"This run has no trial {trial}; choose one in the chart or the table.")
             return
         st.markdown(f"**Trial {trial}**, {_standing(loaded, trial)}")
-        st.text(words(str(row["design"])))
+        st.text(words(loaded.design_text(trial)))
         origin = str(row["origin"])
         st.text(f"{NAMED[source(origin)].capitalize()} ({origin[:200]})")
         show_reason(row)
         show_metrics(metric_table(loaded, trial), height=283)
-        if design_page is not None:
-            st.page_link(
-                design_page,
-                label="Open the design",
-                icon=":material/arrow_forward:",
-                query_params=selection.link() | {"trial": str(trial)},
-            )
+        view.link("designs", "Open the design", trial=trial)
 
 
 def show_metrics(table: pd.DataFrame, height: int | None = None) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 import streamlit as st
 
-from dashboard.designs import reference_of
+from dashboard.designs import reference_of, words
 from dashboard.loading import Loaded, Stamp
 from dashboard.points import front_points, hypervolume_by_source, summary
 from dashboard.quantities import Quantity
+from dashboard.scope import Bools, Scope
 from dashboard.trials import learning_curves, quantities
+from results.report import front_among
 from search_space import Design
 
 Identity = tuple[str, Stamp]
@@ -47,6 +51,21 @@ def curves_of(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:
     return _curves(loaded.identity, tuple(named.items()), loaded)
 
 
+def words_of(loaded: Loaded, trials: Iterable[int]) -> list[str]:
+    """What the designs of some trials are, in words."""
+    return [words(text) for text in loaded.design_texts(trials)]
+
+
+def kept_of(loaded: Loaded, scope: Scope) -> Bools:
+    """Which designs of the report are kept; ValueError says what is wrong with the condition."""
+    return _kept(loaded.identity, scope, loaded)
+
+
+def report_under(loaded: Loaded, scope: Scope) -> pd.DataFrame:
+    """The report of the designs that are kept, with the front and the knee among these."""
+    return _report_under(loaded.identity, scope, loaded) if scope else loaded.report
+
+
 # An argument with an underscore is no part of a cache's key: the identity stands for it.
 
 
@@ -65,7 +84,8 @@ def _points(
     identity: Identity, x: str, y: str, log: tuple[bool, bool], _loaded: Loaded
 ) -> tuple[pd.DataFrame, int]:
     known = quantities_of(_loaded)
-    return front_points(_loaded.report, _loaded.noise, known[x], known[y], log)
+    points, total = front_points(_loaded.report, _loaded.noise, known[x], known[y], log)
+    return points.assign(words=words_of(_loaded, points["trial"])), total
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -77,7 +97,7 @@ def _growth(identity: Identity, _loaded: Loaded) -> pd.DataFrame:
 def _reference(
     identity: Identity, text: str, _loaded: Loaded, _design: Design
 ) -> tuple[Design, str]:
-    return reference_of(_loaded.frame, _design)
+    return reference_of(_loaded, _design)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -85,3 +105,13 @@ def _curves(
     identity: Identity, named: tuple[tuple[str, str], ...], _loaded: Loaded
 ) -> pd.DataFrame:
     return learning_curves(_loaded, dict(named))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _kept(identity: Identity, scope: Scope, _loaded: Loaded) -> Bools:
+    return scope.keeps(_loaded.report)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _report_under(identity: Identity, scope: Scope, _loaded: Loaded) -> pd.DataFrame:
+    return front_among(_loaded.report, _loaded.run.objectives, kept_of(_loaded, scope))

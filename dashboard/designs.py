@@ -9,6 +9,7 @@ from itertools import zip_longest
 import numpy as np
 import pandas as pd
 
+from dashboard.loading import Loaded
 from dashboard.origins import preset_name
 from search_space import (
     Dense,
@@ -61,13 +62,14 @@ def _counted(kinds: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
 
 
-def reference_of(frame: pd.DataFrame, design: Design) -> tuple[Design, str]:
+def reference_of(loaded: Loaded, design: Design) -> tuple[Design, str]:
     """What to compare with: the run's own multi-head preset, or one of the design's size."""
-    rows = zip(frame["trial"], frame["origin"], frame["design"], strict=True)
-    for trial, origin, text in rows:
+    frame = loaded.frame
+    presets = frame[frame["origin"].astype(str).str.contains("preset:mha", regex=False)]
+    for trial, origin in zip(presets["trial"], presets["origin"], strict=True):
         if "mha" not in preset_name(str(origin)).split(", "):
             continue
-        found = read_design(str(text))
+        found = read_design(loaded.design_text(int(trial)))
         if found is not None:
             return found, f"dense multi-head (trial {int(trial)})"
     heads = design.layers[0].heads

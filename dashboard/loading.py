@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -12,23 +17,37 @@ from results import Noise, Run, RunError, estimate_noise, front_report, list_run
 from results.folder import DESCRIPTION
 from results.manifest import read_manifest
 from results.maps import HeadMap, maps_path, read_heads, read_map
+from results.reader import read_rows
 
 Stamp = tuple[int, int, int]
 STAMP_ATTEMPTS = 5  # one fails only if a fold removed a file within it
+HEAVY = frozenset({"curve_tokens", "curve_loss", "gradients", "notes"})  # read when looked at
+MOST_ROWS = 250_000  # of all runs that are kept in memory
+PATIENCE = 10  # a run that took a second to load is not loaded again within ten
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Loaded:
-    """A run at one instant with what every page needs; shared by sessions, never changed."""
+    """A run at one instant with what every page needs; shared by sessions, never changed.
+
+    Designs are texts beside the frames, curves and notes are on disk: `design_texts`, `details`.
+    """
 
     identity: tuple[str, Stamp]  # what the caches go by
     run: Run
     frame: pd.DataFrame  # one row per trial
     report: pd.DataFrame  # one row per design with every objective
     noise: Noise
+    seconds: float = 0.0  # that loading took
+    loaded_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.path
 
     def row_of(self, trial: int) -> pd.Series | None:
-        """The last row of a trial."""
+        """The last row of a trial, without its design."""
         rows = self.frame[self.frame["trial"] == trial]
         return None if rows.empty else rows.iloc[-1]
 
@@ -40,11 +59,31 @@ class Loaded:
         found = self.report[self.report["key"] == row["key"]]
         return None if found.empty else found.iloc[0]
 
+    def design_text(self, trial: int) -> str:
+        """The design of a trial of this run as JSON."""
+        return self.design_texts([trial])[0]
+
+    def design_texts(self, trials: Iterable[int]) -> list[str]:
+        """The designs of trials of this run as JSON, in their order."""
+        numbers, places = self._places
+        wanted = np.searchsorted(numbers, np.asarray(list(trials), dtype=np.int64))
+        return self.run.rows["design"].take(places[wanted]).to_pylist()
+
+    def details(self, trials: Collection[int], columns: Collection[str]) -> pd.DataFrame:
+        """Every row of some trials with columns that are read from disk when they are looked at."""
+        return read_rows(self.path, trials, columns).to_pandas()
+
     @property
     def knee(self) -> int | None:
         """The trial at the front's knee."""
         found = self.report[self.report["knee"]]
         return None if found.empty else int(found.iloc[0]["trial"])
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of trials in order, and the row of each."""
+        trials = self.run.rows["trial"].to_numpy()
+        return np.unique(trials, return_index=True)
 
 
 def runs_under(root: Path) -> dict[str, Path]:
@@ -58,7 +97,7 @@ def runs_under(root: Path) -> dict[str, Path]:
 def open_run(path: Path) -> Loaded:
     """The run in a folder as it is now; RunError says in a sentence why it cannot be read."""
     try:
-        return _load(str(path), stamp(path))
+        return _shelf().get(path, stamp(path))
     except FileNotFoundError as error:
         if path.is_dir():
             raise RunError(f"{path} lacks {error.filename}; restore it from a backup") from error
@@ -83,16 +122,49 @@ def _stamp(path: Path) -> Stamp:
     return born, manifest.number, (path / manifest.journal).stat().st_size
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the run")
-def _load(path: str, at: Stamp) -> Loaded:
-    """Keyed by the stamp: the same run with one row more is another entry."""
-    run = read_run(path)
-    frame = run.frame()
+class Shelf:
+    """The runs in memory: of each the newest instant, all together of a bounded size."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Path, Loaded] = {}  # the one that was looked at last is the last
+        self._lock = threading.Lock()
+
+    def get(self, path: Path, at: Stamp) -> Loaded:
+        """The run at this instant, or a moment before where loading it takes long."""
+        with self._lock:
+            known = self._runs.pop(path, None)
+            if known is None or not _is_fresh(known, at):
+                del known  # two instants of a large run would take twice the memory
+                known = _load(path, at)
+            self._runs[path] = known
+            while sum(run.run.rows.num_rows for run in self._runs.values()) > MOST_ROWS:
+                if len(self._runs) == 1:
+                    break
+                del self._runs[next(iter(self._runs))]
+            return known
+
+
+def _is_fresh(known: Loaded, at: Stamp) -> bool:
+    """Whether it is this instant's, or of the same run and too costly to load again already."""
+    if known.identity[1] == at:
+        return True
+    age = time.monotonic() - known.loaded_at
+    return known.identity[1][0] == at[0] and age < PATIENCE * known.seconds
+
+
+@st.cache_resource(show_spinner=False)
+def _shelf() -> Shelf:
+    return Shelf()
+
+
+def _load(path: Path, at: Stamp) -> Loaded:
+    start = time.monotonic()
+    run = read_run(path, without=HEAVY)
+    frame = run.frame(without=["design"])
     missing = {o.column: float("nan") for o in run.objectives if o.column not in frame}
     frame = frame.assign(**missing)
-    return Loaded(
-        (path, at), run, frame, front_report(frame, run.objectives), estimate_noise(frame)
-    )
+    report, noise = front_report(frame, run.objectives), estimate_noise(frame)
+    return Loaded((str(path), at), run, frame, report, noise, time.monotonic() - start)
 
 
 def open_heads(path: Path, trial: int) -> pd.DataFrame | None:

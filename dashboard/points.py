@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dashboard.designs import words
 from dashboard.origins import RANDOM, SEARCHED, preset_name, source
 from dashboard.quantities import Quantity
 from results import (
@@ -28,7 +27,7 @@ FRONT, WITHIN, DOMINATED = "on the front", "within noise of it", "dominated"
 def front_points(
     report: pd.DataFrame, noise: Noise, x: Quantity, y: Quantity, log: tuple[bool, bool]
 ) -> tuple[pd.DataFrame, int]:
-    """The designs to draw, intervals and words beside them, and how many could be drawn."""
+    """The designs to draw, their intervals beside them, and how many could be drawn."""
     wanted = report[[x.column, y.column]].notna().all(axis=1)
     for axis, is_log in zip((x, y), log, strict=True):
         if is_log:
@@ -44,7 +43,6 @@ def front_points(
             "knee": drawn["knee"].astype(bool),
             "origin": drawn["origin"].astype(str).str.slice(0, 80),
             "seeds": drawn["seeds"].astype(int),
-            "words": [words(str(design)) for design in drawn["design"]],
         }
     )
     for axis, q in (("x", x), ("y", y)):
@@ -87,7 +85,6 @@ def front_table(report: pd.DataFrame, objectives: Sequence[Quantity], x: Quantit
     }
     columns |= {q.heading: q.scaled(front[q.column]) for q in objectives}
     columns["Same within noise as"] = [_same(trials) for trials in front["same_as"]]
-    columns["Design"] = [words(str(design)) for design in front["design"]]
     columns["Origin"] = front["origin"].astype(str)
     return pd.DataFrame(columns).reset_index(drop=True)
 

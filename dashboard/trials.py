@@ -61,9 +61,10 @@ def latency_ratios(loaded: Loaded, trial: int) -> pd.DataFrame:
 
 def learning_curves(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:
     """The curves of every trial of some designs, given as name by design key."""
-    rows = loaded.run.rows.select(
-        ["trial", "key", "rung", "curve_tokens", "curve_loss"]
-    ).to_pandas()
+    trials = loaded.frame.loc[loaded.frame["key"].isin(list(named.values())), "trial"]
+    rows = loaded.details(
+        trials.astype(int).tolist(), ["key", "rung", "curve_tokens", "curve_loss"]
+    )
     parts = []
     for name, key in named.items():
         for row in rows[rows["key"] == key].sort_values("rung").itertuples():

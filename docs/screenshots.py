@@ -1,107 +1,58 @@
-"""Takes the pictures of the dashboard for the documentation, with Chromium and chromedriver.
+"""Takes pictures of the dashboard's pages with Chromium, for the documentation and for looking.
 
-    python docs/screenshots.py RUNS_ROOT [--run NAME] [--to docs/images]
+    python docs/screenshots.py RUNS_ROOT --run NAME [--to docs/images] [--pages overview,pareto]
+        [--widths 1440,900] [--themes light,dark] [--query trial=3]
 
-Needs `chromium` and `chromedriver` on the path and nothing from a package index: the WebDriver
-protocol is JSON over HTTP.
+Needs `chromium` on the path and the package playwright. A picture is as tall as its page.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import json
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
+
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboard.launch import command
 
-FLAGS = (
-    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-    "disable-component-update disable-sync hide-scrollbars"
+PAGES = [
+    "overview",
+    "pareto",
+    "designs",
+    "parameters",
+    "trials",
+    "compare",
+    "timeline",
+    "export",
+    "runs",
+]  # as in app.py
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60.0  # seconds until a page must have drawn itself
+BUSY = (
+    '[data-testid="stStatusWidget"], [data-stale="true"], .stSkeleton, [data-testid="stSkeleton"]'
 )
-PATIENCE = 40.0  # seconds until a page must have drawn itself
-SETTLED = """
-const marks = '[data-testid="stStatusWidget"], [data-stale="true"], .stSkeleton';
-const busy = document.querySelector(marks);
-return !busy && document.querySelectorAll('[data-testid="stMain"] h2').length > 0;
-"""
-HEIGHT = """
-const main = document.querySelector('[data-testid="stMainBlockContainer"]');
-return main ? Math.ceil(main.getBoundingClientRect().height) : 0;
-"""
-
-
-class Browser:
-    """One headless Chromium, driven through chromedriver."""
-
-    def __init__(self, driver: str, *, dark: bool) -> None:
-        self.driver = driver
-        flags = [f"--{flag}" for flag in FLAGS.split()]
-        if dark:
-            flags.append("--blink-settings=preferredColorScheme=0")
-        binary = shutil.which("chromium") or shutil.which("chromium-browser")
-        options = {"args": flags} | ({"binary": binary} if binary else {})
-        wanted = {"alwaysMatch": {"goog:chromeOptions": options}}
-        session = call("POST", f"{driver}/session", {"capabilities": wanted})["sessionId"]
-        self.session = f"{driver}/session/{session}"
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        """The value of a piece of JavaScript."""
-        body = {"script": script, "args": list(arguments)}
-        return call("POST", f"{self.session}/execute/sync", body)
-
-    def resize(self, width: int, height: int) -> None:
-        """The size of what is seen, without the window's own frame."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        body = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
-        call("POST", f"{self.session}/goog/cdp/execute", body)
-
-    def open(self, url: str) -> None:
-        """Go there, and wait until the page has drawn itself."""
-        call("POST", f"{self.session}/url", {"url": url})
-        self.settle()
-
-    def settle(self, quiet: float = 2.0) -> None:
-        """Wait until nothing has been busy for a while."""
-        end = time.monotonic() + PATIENCE
-        since = time.monotonic()
-        while time.monotonic() - since < quiet:
-            if not self.run(SETTLED):
-                since = time.monotonic()
-            if time.monotonic() > end:
-                raise TimeoutError("the page is still busy")
-            time.sleep(0.1)
-
-    def picture(self, file: Path) -> None:
-        """What is seen, as a PNG."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(base64.b64decode(call("GET", f"{self.session}/screenshot")))
-
-    def close(self) -> None:
-        """End the browser."""
-        call("DELETE", self.session)
-
-
-def call(method: str, url: str, body: Any = None) -> Any:
-    """One WebDriver command."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE + 20) as reply:
-            return json.load(reply)["value"]
-    except urllib.error.HTTPError as error:
-        raise RuntimeError(error.read().decode()[:500]) from None
+SETTLED = f"""() => !document.querySelector(`{BUSY}`)
+  && document.querySelectorAll('[data-testid="stMain"] h2').length > 0"""
+HEIGHT = """() => {
+  const main = document.querySelector('[data-testid="stMainBlockContainer"]');
+  return main ? Math.ceil(main.getBoundingClientRect().height) : 0;
+}"""
 
 
 def unused_port() -> int:
@@ -112,15 +63,17 @@ def unused_port() -> int:
 
 
 @contextmanager
-def serving(arguments: list[str], port: int, health: str) -> Iterator[str]:
-    """A server's address while it lives."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def serving(root: Path) -> Iterator[str]:
+    """The dashboard's address while it lives."""
+    port = unused_port()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command(root, port), stdout=quiet, stderr=quiet)
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                urllib.request.urlopen(address + health, timeout=2).close()
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).close()
                 break
             except OSError:
                 if time.monotonic() > end or process.poll() is not None:
@@ -133,48 +86,65 @@ def serving(arguments: list[str], port: int, health: str) -> Iterator[str]:
 
 
 @contextmanager
-def browser(*, dark: bool) -> Iterator[Browser]:
-    """A browser in a profile of its own."""
-    port = unused_port()
-    with tempfile.TemporaryDirectory() as home:
-        driver = shutil.which("chromedriver") or "chromedriver"
-        arguments = ["env", f"HOME={home}", driver, f"--port={port}"]
-        with serving(arguments, port, "/status") as address:
-            opened = Browser(address, dark=dark)
-            try:
-                yield opened
-            finally:
-                opened.close()
+def chromium() -> Iterator[Browser]:
+    """A headless browser in a profile of its own."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
-def take(root: Path, run: str, to: Path, widths: dict[str, int], pages: dict[str, str]) -> None:
-    """Every page in both themes and at every width, as tall as it is."""
-    port = unused_port()
-    with serving(command(root, port), port, "/_stcore/health") as address:
-        for theme in ("light", "dark"):
-            with browser(dark=theme == "dark") as seen:
-                for (page, path), (size, width) in (
-                    (p, w) for p in pages.items() for w in widths.items()
-                ):
-                    seen.resize(width, 1000)
-                    seen.open(f"{address}/{path}?{urlencode({'run': run})}")
-                    seen.resize(width, max(700, seen.run(HEIGHT)))
-                    seen.settle()
-                    file = to / f"{page}-{theme}{size}.png"
-                    seen.picture(file)
-                    print(file)
+def settle(page: Page, quiet: float = 1.0) -> None:
+    """Wait until nothing has been busy for a while."""
+    end, since = time.monotonic() + PATIENCE, time.monotonic()
+    while time.monotonic() - since < quiet:
+        if not page.evaluate(SETTLED):
+            since = time.monotonic()
+        if time.monotonic() > end:
+            raise TimeoutError(f"{page.url} is still busy")
+        page.wait_for_timeout(100)
+
+
+def take(page: Page, url: str, width: int, file: Path) -> None:
+    """One page as it is seen, whole."""
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(url)
+    settle(page)
+    page.set_viewport_size({"width": width, "height": max(700, page.evaluate(HEIGHT))})
+    settle(page)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=file)
+    print(file, flush=True)
 
 
 def main() -> None:
     """Read the command line and take the pictures."""
-    parser = argparse.ArgumentParser(description="Take the pictures of the dashboard.")
+    parser = argparse.ArgumentParser(description="Take pictures of the dashboard.")
     parser.add_argument("root", type=Path, help="the folder of the runs")
     parser.add_argument("--run", required=True, help="the run to show")
     parser.add_argument("--to", type=Path, default=Path("docs/images"))
-    parser.add_argument("--narrow", action="store_true", help="also at a width of 900 pixels")
+    parser.add_argument("--pages", default=",".join(PAGES))
+    parser.add_argument("--widths", default="1440")
+    parser.add_argument("--themes", default="light,dark")
+    parser.add_argument("--query", default="", help="more of the URL, such as trial=3&x=parameters")
     asked = parser.parse_args()
-    widths = {"": 1440} | ({"-narrow": 900} if asked.narrow else {})
-    take(asked.root, asked.run, asked.to, widths, {"pareto": "", "design": "design"})
+    query = urlencode({"run": asked.run} | dict(parse_qsl(asked.query)))
+    widths = [int(width) for width in asked.widths.split(",")]
+    with serving(asked.root) as address, chromium() as browser:
+        for theme in asked.themes.split(","):
+            page = browser.new_page(color_scheme=theme)
+            for name in asked.pages.split(","):
+                for width in widths:
+                    size = "" if width == widths[0] else f"-{width}"
+                    take(
+                        page,
+                        f"{address}/{name}?{query}",
+                        width,
+                        asked.to / f"{name}-{theme}{size}.png",
+                    )
 
 
 if __name__ == "__main__":

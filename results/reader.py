@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -21,7 +23,7 @@ from results.object_store import is_address
 from results.objectives import Objective, parse_objectives
 from results.pull import pulled
 from results.replay import pending_asks
-from results.schema import Ask, TrialRow, rows_to_table
+from results.schema import FIXED_SCHEMA, Ask, TrialRow, rows_to_table
 from results.segments import read_segment
 
 READ_ATTEMPTS = 20  # each one fails only if the writer folded twice within it
@@ -41,16 +43,16 @@ class Run:
     pending: list[Ask]
     rows: pa.Table
 
-    def frame(self, *, every_row: bool = False) -> pd.DataFrame:
+    def frame(self, *, every_row: bool = False, without: Collection[str] = ()) -> pd.DataFrame:
         """Where every trial stands: its row of the highest rung and attempt, in order of events.
 
         A trial that is going on from a rung stands there until its next result. With `every_row`,
-        its earlier rungs and attempts as well.
+        its earlier rungs and attempts as well. Columns named in `without` are left out.
 
         Learning curves stay in `rows`: a tidy frame has one value per cell. So do the pseudo-values
         of held-out groups, of which the frame has one error per row, `accuracy_held_out_se`.
         """
-        names = {"curve_tokens", "curve_loss", "gradients", "held_out"}
+        names = {"curve_tokens", "curve_loss", "gradients", "held_out", *without}
         frame = self.rows.drop_columns(list(names & set(self.rows.column_names))).to_pandas()
         frame = with_own_error(frame, self.rows)
         frame["threads"] = frame["threads"].astype("Int64")
@@ -60,11 +62,15 @@ class Run:
         return frame.sort_values("told_at", ignore_index=True)
 
 
-def read_run(path: str | Path) -> Run:
-    """The run in the folder `path`, also while it is being written."""
+def read_run(path: str | Path, *, without: Collection[str] = ()) -> Run:
+    """The run in the folder `path`, also while it is being written.
+
+    `without` names columns of its rows that are not needed: curves and gradients of a long run take
+    more memory than all the rest.
+    """
     path = Path(path)
     description = read_description(path)
-    rows, pending = _read_rows(path)
+    rows, pending = _read_rows(path, without)
     return Run(
         path=path,
         name=description["name"],
@@ -76,6 +82,14 @@ def read_run(path: str | Path) -> Run:
         pending=pending,
         rows=rows,
     )
+
+
+def read_rows(path: Path, trials: Collection[int], columns: Collection[str]) -> pa.Table:
+    """Some columns of all rows of some trials, `trial` among them; what no row has is left out."""
+    wanted = {"trial", *columns}
+    unwanted = (name for name in FIXED_SCHEMA.names if name not in wanted)
+    rows, _ = _read_rows(path, frozenset(unwanted), trials)
+    return rows.select([name for name in rows.column_names if name in wanted])
 
 
 def load(path: str | Path, *, every_row: bool = False) -> pd.DataFrame:
@@ -124,12 +138,16 @@ def _objectives(path: Path, description: dict[str, Any]) -> tuple[Objective, ...
         raise RunError(f"{path / DESCRIPTION} is damaged: {error}") from error
 
 
-def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
+def _read_rows(
+    path: Path, without: Collection[str] = (), trials: Collection[int] | None = None
+) -> tuple[pa.Table, list[Ask]]:
     """All rows and the pending asks; tried again where a fold removed a file meanwhile."""
     for attempt in range(READ_ATTEMPTS):
         try:
             manifest = read_manifest(path)
-            tables = [read_segment(path, segment) for segment in manifest.segments]
+            tables = [
+                _only(read_segment(path, s, None, without), trials) for s in manifest.segments
+            ]
             records = read_journal(path / manifest.journal)
         except FileNotFoundError as error:
             if attempt == READ_ATTEMPTS - 1:
@@ -137,6 +155,15 @@ def _read_rows(path: Path) -> tuple[pa.Table, list[Ask]]:
             time.sleep(0.01)
             continue
         rows = [TrialRow.from_plain(record["row"]) for record in records if "row" in record]
-        tables.append(rows_to_table(rows))
+        table = rows_to_table(rows)
+        table = table.drop_columns([name for name in without if name in table.column_names])
+        tables.append(_only(table, trials))
         return pa.concat_tables(tables, promote_options="default"), pending_asks(records)
     raise AssertionError("unreachable")
+
+
+def _only(table: pa.Table, trials: Collection[int] | None) -> pa.Table:
+    """The rows of some trials."""
+    if trials is None:
+        return table
+    return table.filter(pa.array(np.isin(table["trial"].to_numpy(), list(trials))))

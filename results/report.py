@@ -54,6 +54,19 @@ def front_report(
     return designs
 
 
+def front_among(report: pd.DataFrame, objectives: Sequence[Objective], keep: Bools) -> pd.DataFrame:
+    """The rows of a front report that are kept, with `on_front` and `knee` among these alone.
+
+    What else the report says of a design compares it with those of the whole run.
+    """
+    kept = report[keep].reset_index(drop=True)
+    kept["on_front"] = non_dominated(kept, objectives)
+    kept["knee"] = False
+    if kept["on_front"].any():
+        kept.loc[knee(kept[kept["on_front"]], objectives), "knee"] = True
+    return kept
+
+
 def _compare(
     columns: Sequence[Estimate], rows: npt.NDArray[np.intp], other: int
 ) -> tuple[Bools, Bools]:

@@ -138,9 +138,10 @@ def page(run: Path, trial: int = 0) -> AppTest:
     def script(path: str) -> None:
         from pathlib import Path
 
-        from dashboard.app_pages import design
+        from dashboard.app_pages import designs
+        from dashboard.view import View
 
-        design.page(Path(path))
+        designs.page(View(Path(path).parent, Path(path), {}))
 
     app = AppTest.from_function(script, default_timeout=20, kwargs={"path": str(run)})
     app.query_params.update({"trial": str(trial)})

@@ -7,6 +7,7 @@ import vl_convert
 
 from attnas.run_report.document import Figure
 from dashboard.charts import pareto_chart
+from dashboard.designs import words
 from dashboard.look import LIGHT
 from dashboard.points import front_points, step_line
 from dashboard.quantities import quantity
@@ -25,6 +26,8 @@ def pictures(run: Run, report: pd.DataFrame, noise: Noise) -> list[Figure]:
         points, _ = front_points(report, noise, x, y, (False, False))
         if points.empty:
             continue
+        texts = report.set_index("trial")["design"]
+        points["words"] = [words(str(texts[trial])) for trial in points["trial"]]
         steps = step_line(points, x, y)
         chart = pareto_chart(points, steps, x, y, log=(False, False), selected=None, colours=LIGHT)
         chart = chart.properties(width=WIDTH, height=HEIGHT)

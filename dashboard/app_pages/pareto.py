@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
 from dashboard import selection
 from dashboard.cards import trial_card
 from dashboard.charts import hypervolume_chart, pareto_chart
 from dashboard.charts.pareto import PICK, ZOOM
-from dashboard.derived import growth_of, points_of, quantities_of, summary_of
+from dashboard.derived import growth_of, points_of, quantities_of, summary_of, words_of
 from dashboard.live import refreshing
 from dashboard.loading import Loaded, open_run
 from dashboard.look import palette
 from dashboard.messages import show_command, show_no_rows
 from dashboard.points import front_table, step_line
 from dashboard.quantities import Quantity
+from dashboard.view import View
 
 CHART, PICKED = "front_chart", "front_chart_picked"
 TABLE, TABLE_AGE = "front_table", "front_table_age"
 
 
-def page(path: Path, design_page: StreamlitPage) -> None:
+def page(view: View) -> None:
     """The whole page; it refreshes while the run is live."""
     st.header("Pareto", anchor=False)
-    refreshing(path, lambda: _body(open_run(path), design_page))
+    refreshing(view.path, lambda: _body(open_run(view.path), view))
 
 
-def _body(loaded: Loaded, design_page: StreamlitPage) -> None:
+def _body(loaded: Loaded, view: View) -> None:
     if len(loaded.frame):
         st.text(summary_of(loaded))
     if loaded.report.empty:
@@ -44,7 +42,7 @@ def _body(loaded: Loaded, design_page: StreamlitPage) -> None:
             _growth(loaded)
         with right:
             _table(loaded, [by_column[o.column] for o in loaded.run.objectives], x)
-            _card(loaded, design_page)
+            _card(loaded, view)
     show_command(f"attnas front runs/{loaded.run.path.name}", "The same from a shell:")
 
 
@@ -133,6 +131,7 @@ def _picked_in_chart() -> None:
 
 def _table(loaded: Loaded, objectives: list[Quantity], x: Quantity) -> None:
     table = front_table(loaded.report, objectives, x)
+    table["Design"] = words_of(loaded, table["Trial"])
     trials = [int(trial) for trial in table["Trial"]]
     design = None if (trial := selection.trial()) is None else loaded.design_of(trial)
     rows = [] if design is None else [i for i, t in enumerate(trials) if t == design["trial"]]
@@ -169,13 +168,13 @@ def _format(q: Quantity, loaded: Loaded) -> str:
     return "%.0f" if smallest >= 100 else "%.1f" if smallest >= 10 else "%.3f"
 
 
-def _card(loaded: Loaded, design_page: StreamlitPage) -> None:
+def _card(loaded: Loaded, view: View) -> None:
     trial = selection.trial()
     if trial is not None:
-        trial_card(loaded, trial, design_page)
+        trial_card(loaded, trial, view)
     elif loaded.knee is not None:
         st.caption("Nothing is selected: this is the knee, the best bargain of the front.")
-        trial_card(loaded, loaded.knee, design_page)
+        trial_card(loaded, loaded.knee, view)
 
 
 def _growth(loaded: Loaded) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
@@ -36,15 +34,16 @@ from dashboard.loading import Loaded, open_run
 from dashboard.look import family_colours, palette
 from dashboard.messages import show_command, show_no_rows
 from dashboard.trials import latency_ratios, metric_table
+from dashboard.view import View
 from search_space import Design
 
 MASKS_A_ROW = 3
 
 
-def page(path: Path) -> None:
+def page(view: View) -> None:
     """The whole page; it refreshes while the run is live."""
-    st.header("Design", anchor=False)
-    refreshing(path, lambda: _body(open_run(path)))
+    st.header("Designs", anchor=False)
+    refreshing(view.path, lambda: _body(open_run(view.path)))
 
 
 def _body(loaded: Loaded) -> None:
@@ -53,9 +52,10 @@ def _body(loaded: Loaded) -> None:
     if trial is None or row is None:
         show_no_rows(len(loaded.frame))
         return
-    st.text(words(str(row["design"])))
+    text = loaded.design_text(trial)
+    st.text(words(text))
     show_reason(row)
-    design = read_design(str(row["design"]))
+    design = read_design(text)
     if design is None:
         st.text("This attnas cannot read the design: it may come from a newer version.")
     else:
@@ -186,7 +186,7 @@ def _measured(loaded: Loaded, trial: int, row: pd.Series) -> None:
 
 def _learning(loaded: Loaded, trial: int, row: pd.Series) -> None:
     named = {f"this design (trial {trial})": str(row["key"])}
-    design = read_design(str(row["design"]))
+    design = read_design(loaded.design_text(trial))
     if design is not None:
         reference, name = reference_for(loaded, design)
         if reference.key != row["key"]:

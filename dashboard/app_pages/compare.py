@@ -1,0 +1,12 @@
+"""Compare page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.view import View
+
+
+def page(view: View) -> None:
+    """The whole page."""
+    st.header("Compare", anchor=False)

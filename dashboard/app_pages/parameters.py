@@ -1,0 +1,12 @@
+"""Parameters page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.view import View
+
+
+def page(view: View) -> None:
+    """The whole page."""
+    st.header("Parameters", anchor=False)
