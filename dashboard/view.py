@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ class View:
     @property
     def name(self) -> str:
         """The run, as a command names it."""
-        return str(self.path)
+        return shlex.quote(str(self.path))
 
     def link(self, page: str, label: str, *, trial: int | None = None) -> None:
         """A link to another page, with the selection and, if given, another trial."""

@@ -23,18 +23,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboard.launch import command
 
-PAGES = [
-    "overview",
-    "pareto",
-    "designs",
-    "parameters",
-    "trials",
-    "compare",
-    "timeline",
-    "export",
-    "runs",
-]  # as in app.py
-FLAGS = [
+PAGES = "overview,pareto,designs,parameters,trials,compare,timeline,export,runs"  # as in app.py
+FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -42,11 +32,9 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-]
-PATIENCE = 60.0  # seconds until a page must have drawn itself
-BUSY = (
-    '[data-testid="stStatusWidget"], [data-stale="true"], .stSkeleton, [data-testid="stSkeleton"]'
 )
+PATIENCE = 60.0  # seconds until a page must have drawn itself
+BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"], [data-stale="true"]'
 SETTLED = f"""() => !document.querySelector(`{BUSY}`)
   && document.querySelectorAll('[data-testid="stMain"] h2').length > 0"""
 HEIGHT = """() => {
@@ -90,7 +78,7 @@ def chromium() -> Iterator[Browser]:
     """A headless browser in a profile of its own."""
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         try:
             yield browser
         finally:
@@ -126,7 +114,7 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="the folder of the runs")
     parser.add_argument("--run", required=True, help="the run to show")
     parser.add_argument("--to", type=Path, default=Path("docs/images"))
-    parser.add_argument("--pages", default=",".join(PAGES))
+    parser.add_argument("--pages", default=PAGES)
     parser.add_argument("--widths", default="1440")
     parser.add_argument("--themes", default="light,dark")
     parser.add_argument("--query", default="", help="more of the URL, such as trial=3&x=parameters")

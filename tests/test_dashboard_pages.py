@@ -1,4 +1,4 @@
-"""The frame of the dashboard, and every page on runs empty, tiny, ordinary, hostile, damaged, gone."""
+"""The frame of the dashboard, and every page on empty, tiny, hostile, damaged and lost runs."""
 
 from __future__ import annotations
 
