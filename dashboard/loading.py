@@ -21,7 +21,7 @@ from results.reader import read_rows
 
 Stamp = tuple[int, int, int]
 STAMP_ATTEMPTS = 5  # one fails only if a fold removed a file within it
-HEAVY = frozenset({"curve_tokens", "curve_loss", "gradients", "notes"})  # read when looked at
+HEAVY = frozenset({"curve_tokens", "curve_loss", "gradients", "spans", "notes"})  # read when looked at
 MOST_ROWS = 250_000  # of all runs that are kept in memory
 PATIENCE = 10  # a run that took a second to load is not loaded again within ten
 
@@ -163,7 +163,8 @@ def _load(path: Path, at: Stamp) -> Loaded:
     frame = run.frame(without=["design"])
     missing = {o.column: float("nan") for o in run.objectives if o.column not in frame}
     frame = frame.assign(**missing)
-    report, noise = front_report(frame, run.objectives), estimate_noise(frame)
+    noise = estimate_noise(frame)
+    report = front_report(frame, run.objectives, noise=noise)
     return Loaded((str(path), at), run, frame, report, noise, time.monotonic() - start)
 
 

@@ -18,7 +18,7 @@ been picked at once, in every objective that noise moves (Bonferroni), `worse` w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,7 @@ def against_presets(
 ) -> PresetComparison:
     """The comparison for a run's frame (one row per trial)."""
     noise = estimate_noise(frame) if noise is None else noise
+    frame = frame.assign(key=pd.factorize(frame["key"])[0])  # quicker to compare than texts
     names = names_of_presets(frame)
     designs, fresh = _compared(frame, objectives, set(names))
     is_preset = designs["key"].isin(list(names)).to_numpy(dtype=bool)
@@ -71,7 +72,7 @@ def against_presets(
     adding = _in_order(said, 0, said.beats[:, 0], among=said.adds)
     gains = [
         PresetGain(
-            preset=names[str(preset["key"])],
+            preset=names[preset["key"]],
             trial=int(preset["trial"]),
             beaten_by=_trials(found, rows),
             best=_first(found.iloc[rows], preset, objectives, noise),
@@ -107,7 +108,7 @@ def _first(
 
 
 def _compared(
-    frame: pd.DataFrame, objectives: Sequence[Objective], presets: set[str]
+    frame: pd.DataFrame, objectives: Sequence[Objective], presets: set[Hashable]
 ) -> tuple[pd.DataFrame, bool]:
     """Presets and found designs as `by_design` has them, and whether the found have fresh seeds."""
     frame = without_infeasible(with_best_measured(frame))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from results.box import Box
-from results.designs import by_design, with_best_measured
+from results.columns import numeric_columns
+from results.designs import by_design, cells, columns_of, with_best_measured
 from results.fronts import signed_points
 from results.objectives import Objective
 from results.origins import RANDOM, STRATEGY
@@ -70,7 +71,7 @@ def against_random(
     frame: pd.DataFrame, objectives: Sequence[Objective], draws: int = DRAWS, seed: int = 0
 ) -> RandomComparison:
     """The comparison for a run's frame (one row per trial)."""
-    frame = with_best_measured(frame)
+    frame = with_best_measured(_only(frame, objectives))
     kinds = [_points(frame, kind, objectives) for kind in (STRATEGY, RANDOM)]
     searched, random = (len(points) for points in kinds)
     drawn = min(searched, random, MOST)
@@ -95,6 +96,15 @@ def _too_few(searched: int, random: int) -> str | None:
     return f"it takes {LEAST} designs of each, but there are {searched} searched, {random} random"
 
 
+def _only(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """The frame without metrics that the objectives do not depend on."""
+    columns = {o.column for o in objectives}
+    needed = columns.union(
+        *(c for c in (columns_of(n, frame) for n in cells(frame)) if columns & {*c})
+    )
+    return frame.drop(columns=[name for name in numeric_columns(frame) if name not in needed])
+
+
 def _points(frame: pd.DataFrame, kind: str, objectives: Sequence[Objective]) -> Floats:
     """(N, M) of each design of a kind, smaller is better; inf for one that came to nothing."""
     of_kind = frame["origin"].astype(str).str.startswith(kind) & frame["state"].isin(OUTCOMES)
@@ -110,5 +120,5 @@ def _volume(points: Floats, box: Box, drawn: int, rng: np.random.Generator) -> f
     So many are first set aside without replacement: drawn from more designs a sample would repeat
     fewer of them, and dominate more for that alone.
     """
-    some = points[rng.permutation(len(points))[:drawn]]
-    return box.share(some[rng.integers(0, drawn, drawn)])
+    some = rng.choice(len(points), drawn, replace=False, shuffle=False)
+    return box.share(points[some[rng.integers(0, drawn, drawn)]])

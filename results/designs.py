@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from results.columns import is_trained, numeric_columns
@@ -30,6 +31,8 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
     the seeds of a design share one held-out set. Nor are bounds (X_low, X_high) where the number of
     processes is not known: seeds may share one measurement.
     """
+    codes, keys = pd.factorize(frame["key"])
+    frame = frame.assign(key=codes)  # numbers are quicker to compare than texts
     frame = without_infeasible(with_best_measured(frame))
     missing = [o.column for o in objectives if o.column not in frame]
     frame = frame.assign(**dict.fromkeys(missing, np.nan))
@@ -45,15 +48,21 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
         }
     )
     designs = designs.join(_over_seeds(frame, first))
-    return designs.sort_values("trial").rename_axis("key").reset_index()
+    designs = designs.sort_values("trial").rename_axis("key").reset_index()
+    return designs.assign(key=keys.take(designs["key"]))
 
 
 def without_infeasible(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of designs of which no trial was infeasible."""
     if "state" not in frame:
         return frame
-    broken = frame.loc[frame["state"].eq("infeasible"), "key"]
-    return frame[~frame["key"].isin(broken)]
+    infeasible = frame["state"].eq("infeasible").to_numpy(dtype=bool)
+    if not infeasible.any():
+        return frame
+    codes = _codes(frame)
+    broken = np.zeros(len(frame), dtype=bool)
+    broken[codes[infeasible]] = True
+    return frame[~broken[codes]]
 
 
 def cells(frame: pd.DataFrame) -> list[str]:
@@ -74,19 +83,25 @@ def with_best_measured(frame: pd.DataFrame) -> pd.DataFrame:
     Whether a row's own training came to anything does not matter to what was measured before.
     Value and bounds come from one row. Where no row of a design names processes, it stays as it is.
     """
-    order = "told_at" if "told_at" in frame else "trial"
+    order = frame["told_at" if "told_at" in frame else "trial"].to_numpy()
+    codes, rows = _codes(frame), np.arange(len(frame))
+    columns: dict[str, npt.NDArray[np.float64]] = {}
     for cell in cells(frame):
-        names = columns_of(cell, frame)
-        measured = frame[frame[f"{cell}{PROCESSES}"].notna()]
-        ranked = measured.sort_values([f"{cell}{PROCESSES}", order], kind="stable")
-        best = ranked.drop_duplicates("key", keep="last").set_index("key")[names]
-        known = frame["key"].isin(best.index).to_numpy()
-        chosen = best.reindex(frame["key"])
-        own = {name: frame[name].to_numpy(dtype=float, na_value=np.nan) for name in names}
-        frame = frame.assign(
-            **{name: np.where(known, chosen[name].to_numpy(float), own[name]) for name in names}
-        )
-    return frame
+        processes = frame[f"{cell}{PROCESSES}"].to_numpy(dtype=float, na_value=np.nan)
+        measured = np.flatnonzero(~np.isnan(processes))
+        ranked = measured[np.lexsort((order[measured], processes[measured]))]
+        last, reversed_places = np.unique(codes[ranked][::-1], return_index=True)
+        best = np.full(len(frame), -1)
+        best[last] = ranked[::-1][reversed_places]
+        source = np.where(best[codes] >= 0, best[codes], rows)
+        for name in columns_of(cell, frame) if (source != rows).any() else ():
+            columns[name] = frame[name].to_numpy(dtype=float, na_value=np.nan)[source]
+    return frame.assign(**columns)
+
+
+def _codes(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """A number for each row's design: texts are slow to compare again and again."""
+    return pd.factorize(frame["key"])[0]
 
 
 def _over_seeds(frame: pd.DataFrame, first: pd.DataFrame) -> pd.DataFrame:

@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 DRAWS = 1000  # a share of a half is then good to 0.03, at 95%
 LEAST_DRAWS = 50
-MOST_POINTS = 4_000_000  # in all draws together, about a second
-SURE = 4.0  # deviations of a difference: that it is of the other sign is below 1 in 30,000
+MOST_POINTS = 2_000_000  # in all draws together, about a third of a second
+SURE = 3.0  # deviations of a difference: that it is of the other sign is below 1 in 700
 PIVOTS = 50  # designs that others are compared with beforehand; leaving some out costs time alone
 
 

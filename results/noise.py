@@ -79,5 +79,6 @@ def pooled_seed_sd(frame: pd.DataFrame, column: str) -> tuple[float, int] | None
 
 def estimate_noise(frame: pd.DataFrame) -> Noise:
     """The seed noise of every trained column of a run's frame (one row per trial)."""
-    found = {str(c): pooled_seed_sd(frame, str(c)) for c in frame.columns if is_trained(str(c))}
+    repeated = frame[frame.duplicated("key", keep=False)]  # a single row tells nothing of noise
+    found = {str(c): pooled_seed_sd(repeated, str(c)) for c in frame if is_trained(str(c))}
     return Noise({column: sd for column, sd in found.items() if sd is not None})

@@ -9,6 +9,10 @@ nobody proposed anew.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 PRESET, STRATEGY, RANDOM, FINALIST = "preset:", "strategy:", "random", "finalist"
@@ -20,16 +24,22 @@ def preset_names(origin: str) -> list[str]:
     return [o.removeprefix(PRESET) for o in origin.split(", ") if o.startswith(PRESET)]
 
 
-def keys_from(frame: pd.DataFrame, *origins: str) -> set[str]:
+def is_from(frame: pd.DataFrame, *origins: str) -> npt.NDArray[np.bool_]:
+    """Which rows have an origin that begins so; there are few origins, each is looked at once."""
+    codes, names = pd.factorize(frame["origin"].astype(str))
+    wanted = [any(part.startswith(origins) for part in str(name).split(", ")) for name in names]
+    return np.array([*wanted, False], dtype=bool)[codes]
+
+
+def keys_from(frame: pd.DataFrame, *origins: str) -> set[Hashable]:
     """The designs of which a row has an origin that begins so."""
-    named = frame["origin"].astype(str).str.split(", ").explode().str.startswith(origins)
-    return set(frame["key"][named.groupby(level=0).any()])
+    return set(frame["key"][is_from(frame, *origins)])
 
 
-def names_of_presets(frame: pd.DataFrame) -> dict[str, str]:
+def names_of_presets(frame: pd.DataFrame) -> dict[Hashable, str]:
     """The names of each preset's design by key, joined where presets are the same design."""
-    rows = frame.drop_duplicates(["key", "origin"])
-    named: dict[str, list[str]] = {}
+    rows = frame[is_from(frame, PRESET)].drop_duplicates(["key", "origin"])
+    named: dict[Hashable, list[str]] = {}
     for key, origin in zip(rows["key"], rows["origin"].astype(str), strict=True):
         for name in preset_names(origin):
             if name not in named.setdefault(key, []):

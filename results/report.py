@@ -12,7 +12,7 @@ from results.designs import by_design
 from results.front_probability import front_probability
 from results.fronts import knee, non_dominated, signed_points
 from results.intervals import Estimate, differ, estimates
-from results.noise import estimate_noise
+from results.noise import Noise, estimate_noise
 from results.objectives import Objective
 
 Bools = npt.NDArray[np.bool_]
@@ -20,7 +20,10 @@ Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are 
 
 
 def front_report(
-    frame: pd.DataFrame, objectives: Sequence[Objective], keep: Keep | None = None
+    frame: pd.DataFrame,
+    objectives: Sequence[Objective],
+    keep: Keep | None = None,
+    noise: Noise | None = None,
 ) -> pd.DataFrame:
     """The designs of a run, best informed choice of one made easy. Beside `by_design`'s columns:
 
@@ -36,7 +39,7 @@ def front_report(
     With `keep`, the front is that of the designs kept. Means and noise still come from all rows:
     a condition on single rows would keep the lucky seeds of a design and drop the others.
     """
-    noise = estimate_noise(frame)
+    noise = estimate_noise(frame) if noise is None else noise
     designs = by_design(frame, objectives)
     if keep is not None:
         designs = designs[keep(designs)].reset_index(drop=True)

@@ -1,0 +1,105 @@
+"""The dashboard in a browser: seconds until a page has drawn itself, and until a filter has.
+
+    python benchmarks/dashboard.py [--trials 1000 100000] [--times 3]
+
+About five minutes. Runs are made up (benchmarks/made_runs.py). A first view is a fresh server and a
+fresh browser: the run is read from disk, and the clock stops when the last chart was drawn. The
+same with the run in memory is the second view. A filter is a bound on one objective, typed; it
+counts from the key press until the page is drawn anew. Memory is the server's after all pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from browsing import Served, chromium, serving, settle
+from made_runs import make_run
+from playwright.sync_api import Browser, Page
+
+PAGES = (
+    "overview",
+    "pareto",
+    "designs",
+    "parameters",
+    "trials",
+    "compare",
+    "timeline",
+    "export",
+    "runs",
+)
+FILTERED = ("pareto", "trials", "parameters")  # pages that filters change
+CONDITIONS = ("accuracy > 0.5", "accuracy > 0.51", "accuracy > 0.52")
+
+
+def main() -> None:
+    """Make the runs, look at them, print a table for each."""
+    parser = argparse.ArgumentParser(description="The dashboard in a browser.")
+    parser.add_argument("--trials", type=int, nargs="+", default=[1000, 100_000])
+    parser.add_argument("--times", type=int, default=3, help="each is the median of so many")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        for trials in asked.trials:
+            root = Path(folder) / str(trials)
+            make_run(root / "made", trials)
+            print(f"{trials:,} trials: median (and worst) seconds of {asked.times}")
+            print(f"{'page':>12} {'first view':>16} {'second view':>16} {'a filter':>16}")
+            for name in PAGES:
+                found = [look(root, name, browser) for _ in range(asked.times)]
+                columns = ([s for each in found for s in each[kind]] for kind in range(3))
+                print(f"{name:>12}", *map(in_words, columns), flush=True)
+            memory = all_pages(root, browser)
+            print(f"memory of the server after all pages, twice: {memory:,.0f} MB")
+
+
+def look(root: Path, name: str, browser: Browser) -> tuple[list[float], ...]:
+    """Seconds of a first and of a second view, and of filters."""
+    with serving(root) as served:
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        first = opened(page, served, name)
+        page.close()
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        second = opened(page, served, name)
+        filters = [filtered(page, text) for text in CONDITIONS] if name in FILTERED else []
+        page.close()
+    return [first], [second], filters
+
+
+def opened(page: Page, served: Served, name: str) -> float:
+    """From asking for the page until it is drawn."""
+    start = time.monotonic()
+    page.goto(served.url(name, run="made"))
+    return settle(page, quiet=1.5) - start
+
+
+def filtered(page: Page, condition: str) -> float:
+    """From the key press until the page is drawn anew."""
+    field = page.get_by_label("Condition")
+    field.fill(condition)
+    start = time.monotonic()
+    field.press("Enter")
+    return settle(page, quiet=1.0) - start
+
+
+def all_pages(root: Path, browser: Browser) -> float:
+    """The server's megabytes after every page was looked at in two sessions."""
+    with serving(root) as served:
+        for _ in range(2):
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            for name in PAGES:
+                opened(page, served, name)
+            page.close()
+        return served.megabytes
+
+
+def in_words(seconds: list[float]) -> str:
+    """`1.32 (1.50)`, as wide as a column."""
+    text = f"{statistics.median(seconds):.2f} ({max(seconds):.2f})" if seconds else ""
+    return f"{text:>16}"
+
+
+if __name__ == "__main__":
+    main()
