@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +19,8 @@ from urllib.parse import urlencode
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from dashboard.launch import command
+# By its command: a script beside this one bears the name of the package.
+ATTNAS = (sys.executable, "-c", "from attnas.cli import main; main()")
 
 FLAGS = (
     "--no-sandbox",
@@ -51,7 +55,9 @@ class Served:
     @property
     def megabytes(self) -> float:
         """Memory that the server holds now."""
-        return psutil.Process(self.process.pid).memory_info().rss / 2**20
+        command = psutil.Process(self.process.pid)
+        servers = [command, *command.children(recursive=True)]
+        return max(server.memory_info().rss for server in servers) / 2**20
 
     def url(self, page: str, **query: str) -> str:
         """The address of one of its pages."""
@@ -63,7 +69,8 @@ def serving(root: Path) -> Iterator[Served]:
     """The dashboard of a folder of runs, while it lives."""
     port = unused_port()
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command(root, port), stdout=quiet, stderr=quiet)
+    arguments = [*ATTNAS, "dashboard", str(root), "--port", str(port)]
+    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + PATIENCE
@@ -77,7 +84,7 @@ def serving(root: Path) -> Iterator[Served]:
                 time.sleep(0.2)
         yield Served(address, process)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(10)
 
 
