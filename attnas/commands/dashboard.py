@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -26,9 +28,13 @@ def serve(runs: str, port: int) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     print(f"http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
-    if is_address(runs):
-        threading.Thread(target=_keep_pulling, args=(runs,), daemon=True).start()
-    subprocess.run(command(folder, port), check=False)
+    arguments = command(folder, port)
+    if not is_address(runs):
+        os.execv(arguments[0], arguments)  # the server itself, so that what ends this ends it
+    threading.Thread(target=_keep_pulling, args=(runs,), daemon=True).start()
+    server = subprocess.Popen(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    server.wait()
 
 
 def _keep_pulling(runs: str) -> None:
