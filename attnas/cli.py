@@ -117,6 +117,20 @@ def front(
 
 
 @app.command()
+def parameters(
+    run: RunName,
+    metric: Annotated[
+        str | None, typer.Option(help="A column; the objectives if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the axes explain, what the front shares. Example: attnas parameters runs/lm"""
+    from attnas.commands.parameters import show_parameters
+
+    show_parameters(run, metric, as_json)
+
+
+@app.command()
 def show(
     run: RunName,
     trial: TrialNumber,
@@ -126,6 +140,38 @@ def show(
     from attnas.commands.look import show_trial
 
     show_trial(run, trial, as_json)
+
+
+@app.command()
+def compare(
+    run: RunName,
+    trials: Annotated[list[int], typer.Argument(metavar="TRIAL...", help="Two to eight numbers.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what is equal or within noise.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Designs side by side, and what noise allows to say. Example: attnas compare runs/lm 3 12"""
+    from attnas.commands.compare import compare_trials
+
+    compare_trials(run, trials, every, as_json)
+
+
+@app.command()
+def note(
+    run: RunName,
+    trial: TrialNumber,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help='The note; "" removes it.')
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Give it this tag; may repeat.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Take this tag away.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note something of a trial, or tag it. Example: attnas note runs/lm 12 --tag promising"""
+    from attnas.commands.note import note_trial
+
+    note_trial(run, trial, text, tag or [], untag or [], as_json)
 
 
 @app.command()

@@ -22,6 +22,17 @@ from playwright.sync_api import Browser, Page, sync_playwright
 # By its command: a script beside this one bears the name of the package.
 ATTNAS = (sys.executable, "-c", "from attnas.cli import main; main()")
 
+PAGES = (  # as in dashboard/app.py
+    "overview",
+    "pareto",
+    "designs",
+    "parameters",
+    "trials",
+    "compare",
+    "timeline",
+    "export",
+    "runs",
+)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +43,8 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE = 60.0  # seconds until a page must have drawn itself
-BUSY = '[data-testid="stStatusWidget"], [data-testid="stSkeleton"], [data-stale="true"]'
+BUSY = """[data-testid="stApp"]:not([data-test-script-state="notRunning"]),
+  [data-testid="stSkeleton"], [data-stale="true"]"""
 DRAWN = '[data-testid="stVegaLiteChart"]:not(:has(canvas, svg))'  # none may be without a picture
 SETTLED = f"""() => !document.querySelector(`{BUSY}`) && !document.querySelector(`{DRAWN}`)
   && document.querySelectorAll('[data-testid="stMain"] h2').length > 0"""
@@ -65,12 +77,14 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Served]:
-    """The dashboard of a folder of runs, while it lives."""
+def serving(root: Path, cwd: Path | None = None) -> Iterator[Served]:
+    """The dashboard of a folder of runs, while it lives; `cwd` is where it writes exports."""
     port = unused_port()
     quiet = subprocess.DEVNULL
-    arguments = [*ATTNAS, "dashboard", str(root), "--port", str(port)]
-    process = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)
+    arguments = [*ATTNAS, "dashboard", str(root.resolve()), "--port", str(port)]
+    process = subprocess.Popen(
+        arguments, stdout=quiet, stderr=quiet, start_new_session=True, cwd=cwd
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + PATIENCE

@@ -16,21 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from browsing import Served, chromium, serving, settle
+from browsing import PAGES, Served, chromium, serving, settle
 from made_runs import make_run
 from playwright.sync_api import Browser, Page
 
-PAGES = (
-    "overview",
-    "pareto",
-    "designs",
-    "parameters",
-    "trials",
-    "compare",
-    "timeline",
-    "export",
-    "runs",
-)
 FILTERED = ("pareto", "trials", "parameters")  # pages that filters change
 CONDITIONS = ("accuracy > 0.5", "accuracy > 0.51", "accuracy > 0.52")
 

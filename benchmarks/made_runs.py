@@ -130,8 +130,21 @@ def _row(
         notes={"machine": "made up"},
         curve=curve if state != "infeasible" else (),
         gradients=[[1.0 / i] * DEPTH for i in steps],
+        spans=_spans(trial, state),
         metrics=_metrics(design, rng) if state == "complete" else _counted(design),
     )
+
+
+def _spans(trial: int, state: str) -> list[tuple[str, float, float]]:
+    """What the worker did when; the first trial of each also waited for its process."""
+    waited = 0.3 + 0.2 * (trial % 4)
+    spans = [("starting", -4.0, 0.0)] if trial < WORKERS else []
+    spans += [("counting", 0.0, 0.2)]
+    if state != "infeasible":
+        ended = 8.5 if state in ("complete", "pruned") else 4.0
+        spans += [("waiting", 0.2, 0.2 + waited), ("measuring", 0.2 + waited, 2.2 + waited)]
+        spans += [("training", 2.2 + waited, ended)]
+    return spans + ([("scoring", 8.5, 8.9)] if state == "complete" else [])
 
 
 def _counted(design: Design) -> dict[str, float]:

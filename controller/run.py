@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from controller import doing
 from controller.beating import beating
 from controller.config import RunConfig
 from controller.engines import ray_environment
@@ -68,10 +69,7 @@ class Session:
             "state": f"paused: {self.pause.reason}" if self.pause.reason else self.phase,
             "trials_done": self.done_trials,
             "trials_budget": self.config.search.trials,
-            "running": [
-                {"trial": trial.trial, "origin": trial.origin, "since": since}
-                for trial, since in list(self.search.running.values())
-            ],
+            "running": doing.running_status(self.path, list(self.search.running.values())),
             "started_at": self.started_at,
             "elapsed_s": self.before_s + steady_time() - self.started_at,
             "deadline": self.search.deadline,
@@ -208,6 +206,7 @@ def _drive(
                 run_serial(search, evaluator, writer.path)
         elif not search.done:
             _drive_ray(session, data, reference, address)
+        doing.remove(writer.path)
         if search.complete:
             remove_checkpoints(writer.path)
         session.phase = "stopped" if search.draining or session.out_of_time else "finished"

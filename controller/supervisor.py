@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from controller.doing import Shown
 from controller.exits import Ending, ending_of, fault_of_the_machine, oom_kills
 from controller.time_limit import TimeLimit, limit_of, spelled
 from controller.trial import Trial
@@ -23,11 +24,13 @@ from controller.weights import checkpoint_path
 from controller.worker_log import WorkerLog, log_path
 from controller.worker_process import LONGEST_ANSWER, Arrays, WorkerProcess
 from evaluator.measurement import Measurement
+from evaluator.spans import Spans
 from results import RunError, TrialRow, write_result
 
 TRAINER = "controller.worker_main"
 LOOK_S = 0.5  # between looks at time and memory; an end or an answer is noticed at once
 LONGEST_START_S = 600.0  # imports and data; a loaded machine takes half a minute
+SHOWN_S = 0.5  # between reports of what a trial does
 GIB = 2**30
 
 
@@ -56,7 +59,9 @@ class _Running:
     trial: Trial
     log: WorkerLog
     kills: int  # by the kernel for memory, before
-    start: Start = field(default_factory=Start)
+    start: Start
+    spans: Spans  # as told, for a row that the process cannot make any more
+    shown: Shown
     watch: Watch = field(default_factory=Watch)
     limit: TimeLimit | None = None
 
@@ -85,8 +90,12 @@ class Supervisor:
             reason = f"{fault_of_the_machine(error) or error} (the trial's process did not start)"
             yield self._kept(row_of(trial, Measurement("lost", reason), self._worker, start))
             return
-        process.order({"trial": trial.row_fields(), "worker": self._worker})
-        running = _Running(trial, WorkerLog(log_path(self._run, trial)), oom_kills())
+        order = {"trial": trial.row_fields(), "worker": self._worker, "at": start.steady}
+        process.order(order)
+        shown = Shown(self._run, trial, self._worker, SHOWN_S)
+        shown.tell("starting")
+        spans, log = Spans(began=start.steady), WorkerLog(log_path(self._run, trial))
+        running = _Running(trial, log, oom_kills(), start, spans, shown)
         running.watch.run(self._ready)
         while (row := self._next(running)).state == "pruned":
             goes_on = False
@@ -97,9 +106,11 @@ class Supervisor:
                 process.order({"go": goes_on})  # if it died meanwhile, its answers will say so
                 if not goes_on:
                     running.log.close()
+                    shown.end()
             running.trial = replace(running.trial, rung=running.trial.rung + 1)
             running.watch.run(True)
         running.log.close()
+        shown.end()
         if not _harmless(row):
             self._retire()
         yield self._kept(row)
@@ -150,6 +161,7 @@ class Supervisor:
                 return self._ended(running, ending)
             if ending := self._took_too_much(process, running):
                 return self._ended(running, ending)
+            running.shown.show()
 
     def _taken(self, answer: Mapping[str, Any], running: _Running) -> TrialRow | None:
         if "ready" in answer:
@@ -157,6 +169,10 @@ class Supervisor:
             running.watch.run(True)
         elif "waits" in answer:
             running.watch.run(not answer["waits"])
+        elif "doing" in answer:
+            if answer["share"] is None:
+                running.spans.switch(answer["doing"])
+            running.shown.tell(answer["doing"], answer["share"])
         elif "row" in answer:
             return TrialRow.from_json(answer["row"])
         return None
@@ -206,7 +222,7 @@ class Supervisor:
                 checkpoint_path(self._run, trial.trial).unlink(missing_ok=True)
         logged = f" (its output is in logs/{log.path.name})" if log.exists else ""
         found = Measurement(ending.state, ending.reason + logged)
-        return row_of(trial, found, self._worker, running.start)
+        return row_of(trial, found, self._worker, running.start, running.spans)
 
 
 def _harmless(row: TrialRow) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from controller.candidates import settings_of
 from controller.trial import Trial
 from evaluator.measurement import Measurement
+from evaluator.spans import Spans
 from results import TrialRow
 from search_space import Design
 
@@ -22,12 +23,12 @@ class Start:
     """When a trial began. Its end is counted from there, so a clock set back does no harm."""
 
     at: float = field(default_factory=time.time)  # unix seconds
-    _steady: float = field(default_factory=time.monotonic)
+    steady: float = field(default_factory=time.monotonic)  # the same by the monotonic clock
 
     @property
     def now(self) -> float:
         """Unix seconds, never before the start."""
-        return self.at + time.monotonic() - self._steady
+        return self.at + time.monotonic() - self.steady
 
 
 def trial_of(fields: Mapping[str, Any]) -> Trial:
@@ -37,8 +38,10 @@ def trial_of(fields: Mapping[str, Any]) -> Trial:
     return Trial(*ids, design, fields["origin"], settings, fields["rung"])
 
 
-def row_of(trial: Trial, found: Measurement, worker: str, start: Start) -> TrialRow:
-    """Design and measurement as a row."""
+def row_of(
+    trial: Trial, found: Measurement, worker: str, start: Start, spans: Spans | None = None
+) -> TrialRow:
+    """Design and measurement as a row, with what was done when."""
     return TrialRow.from_plain(
         trial.row_fields()
         | {
@@ -52,6 +55,7 @@ def row_of(trial: Trial, found: Measurement, worker: str, start: Start) -> Trial
             "curve": [[tokens, loss] for tokens, loss in found.curve],
             "gradients": found.gradients,
             "held_out": found.held_out,
+            "spans": [] if spans is None else spans.since(start.steady),
         }
         | found.provenance
     )

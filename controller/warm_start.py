@@ -131,7 +131,7 @@ def _told(rows: Sequence[TrialRow], config: RunConfig, run: Run, number: int) ->
     for index, row in enumerate(rows):
         yield replace(
             row, trial=number - index, attempt=0, rung=last, origin=_origin(run),
-            curve=(), gradients=(), held_out=(), notes={},
+            curve=(), gradients=(), held_out=(), spans=(), notes={},
         )  # fmt: skip
 
 

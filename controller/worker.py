@@ -19,6 +19,7 @@ from controller.weights import checkpoint_path, weights_path
 from controller.worker_log import LARGEST_LOG, log_path
 from evaluator import Evaluator, Measurement
 from evaluator.checkpoint import StorageError, save_whole
+from evaluator.spans import Spans
 from results import TrialRow
 
 
@@ -34,15 +35,21 @@ def run_trial(trial: Trial, evaluator: Evaluator, run: Path, worker: str) -> Tri
 
 
 def stages_of(
-    trial: Trial, evaluator: Evaluator, run: Path, worker: str, rungs: Sequence[float] = (1.0,)
+    trial: Trial,
+    evaluator: Evaluator,
+    run: Path,
+    worker: str,
+    rungs: Sequence[float] = (1.0,),
+    spans: Spans | None = None,
 ) -> Iterator[TrialRow]:
     """Measure and train; a row at each rung that is to be reached, until one ends the trial.
 
     Below the last rung rows are `pruned` until the search says otherwise, and the checkpoint stays
     for whoever goes on. Never raises for what the trial did. OSError if the run's storage fails:
-    that is not the trial's fault, and no row is made.
+    that is not the trial's fault, and no row is made. `spans` hears what is done when.
     """
     start, so_far = Start(), checkpoint_path(run, trial.trial)
+    spans = spans or Spans()
     measurements = evaluator.stages(
         trial.design,
         trial.seed,
@@ -50,18 +57,19 @@ def stages_of(
         so_far,
         thorough=trial.origin == "finalist",
         rungs=rungs[trial.rung :],
+        spans=spans,
     )
     for rung in range(trial.rung, len(rungs)):
         here = replace(trial, rung=rung)
         try:
             measurement = next(measurements)
-            row = row_of(here, measurement, worker, start)
+            row = row_of(here, measurement, worker, start, spans)
         except StorageError:
             raise
         except (Exception, SystemExit) as error:
             if fault_of_the_machine(error) is None:
                 so_far.unlink(missing_ok=True)
-            yield failed_row(here, error, run, worker, start)
+            yield failed_row(here, error, run, worker, start, spans)
             return
         if measurement.state != "paused":
             if measurement.weights:
@@ -79,7 +87,12 @@ def remove_checkpoints(run: Path) -> None:
 
 
 def failed_row(
-    trial: Trial, error: BaseException, run: Path, worker: str, start: Start | None = None
+    trial: Trial,
+    error: BaseException,
+    run: Path,
+    worker: str,
+    start: Start | None = None,
+    spans: Spans | None = None,
 ) -> TrialRow:
     """An error as a result, its traceback in the run's logs; `lost` if the machine is to blame."""
     machine = fault_of_the_machine(error)
@@ -91,7 +104,7 @@ def failed_row(
             file.write(said if len(said) <= LARGEST_LOG else said[-LARGEST_LOG:])
             reason += f" (traceback in logs/{log.name})"
     found = Measurement("failed" if machine is None else "lost", reason)
-    return row_of(trial, found, worker, start or Start())
+    return row_of(trial, found, worker, start or Start(), spans)
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -1,8 +1,9 @@
 """Worker main: the process that trains. It is given trials one after another, and watched.
 
-Orders: {"trial": fields, "worker": name}, and after a row at a rung {"go": whether on to the next}.
-Answers: {"ready": bytes that a trial may take, null for no limit}, {"row": JSON}, and {"waits":
-whether} around the time for which others had the device. The supervisor has the other ends.
+Orders: {"trial": fields, "worker": name, "at": when on the monotonic clock}, and after a row at a
+rung {"go": whether on to the next}. Answers: {"ready": bytes that a trial may take, null for no
+limit}, {"row": JSON}, {"doing": what now, "share": of training}, and {"waits": whether} around the
+time for which others had the device. The supervisor has the other ends.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from controller.worker import failed_row, measurements_folder, stages_of
 from controller.worker_process import read_setup
 from evaluator import Evaluator, Measurement, Task, device_lock
 from evaluator.memory_limit import memory_limit
+from evaluator.spans import Spans
 from results import TrialRow
 from search_space import Design
 
@@ -51,7 +53,7 @@ def main(orders: int, answers: int, folder: str) -> None:
         _run(json.loads(order), rows, lines, answer, Path(setup["run"]))
 
 
-Rows = Callable[[Trial, str], Iterator[TrialRow]]
+Rows = Callable[[Trial, str, Spans], Iterator[TrialRow]]
 Answer = Callable[[Mapping[str, Any]], None]
 
 
@@ -76,11 +78,11 @@ def _rows_of(setup: Mapping[str, Any], arrays: Any) -> Rows:
     except Exception as error:
         reason = error
 
-        def refused(trial: Trial, worker: str) -> Iterator[TrialRow]:
-            yield failed_row(trial, reason, run, worker)
+        def refused(trial: Trial, worker: str, spans: Spans) -> Iterator[TrialRow]:
+            yield failed_row(trial, reason, run, worker, spans=spans)
 
         return refused
-    return lambda trial, worker: stages_of(trial, evaluator, run, worker, rungs)
+    return lambda trial, worker, spans: stages_of(trial, evaluator, run, worker, rungs, spans)
 
 
 def _evaluator(setup: Mapping[str, Any], arrays: Any, run: Path) -> Evaluator:
@@ -101,16 +103,17 @@ def _evaluator(setup: Mapping[str, Any], arrays: Any, run: Path) -> Evaluator:
 def _run(order: dict[str, Any], rows: Rows, lines: IO[str], answer: Answer, run: Path) -> None:
     """One trial, to its end or to the rung that it is stopped at."""
     start, trial, worker = Start(), trial_of(order["trial"]), order["worker"]
-    stages = rows(trial, worker)
+    spans = Spans(lambda doing, share: answer({"doing": doing, "share": share}), order["at"])
+    stages = rows(trial, worker, spans)
     while True:
         try:
             row = next(stages)
             text = within_size(row, trial, start)
         except OSError as error:  # the run's storage; what the trial raises is a row
             found = Measurement("lost", fault_of_the_machine(error) or str(error))
-            text = row_of(trial, found, worker, start).to_json()
+            text = row_of(trial, found, worker, start, spans).to_json()
         except BaseException as error:  # KeyboardInterrupt, or an error in what makes rows
-            text = failed_row(trial, error, run, worker, start).to_json()
+            text = failed_row(trial, error, run, worker, start, spans).to_json()
         answer({"row": text})
         if json.loads(text)["state"] != "pruned" or not json.loads(lines.readline())["go"]:
             return

@@ -22,6 +22,7 @@ from dashboard.app_pages import (
     timeline,
     trials,
 )
+from dashboard.frames.run_list import newest
 from dashboard.live import REFRESH, status_panel
 from dashboard.loading import runs_under
 from dashboard.look import apply_style
@@ -40,6 +41,7 @@ PAGES: dict[str, tuple[ModuleType, str]] = {  # by the path in the URL; the firs
     "export": (export, ":material/download:"),
     "runs": (runs, ":material/folder_open:"),
 }
+START = "start"  # Streamlit keeps the start page at the root's address, whatever its name
 
 
 def main() -> None:
@@ -67,20 +69,28 @@ def main() -> None:
             partial(module.page, view),
             title=name.capitalize(),
             icon=icon,
-            url_path=name,
+            url_path=name if pages else START,
             default=not pages,
         )
-    chosen = st.navigation(list(pages.values()))
+    chosen = st.navigation([*pages.values(), _start_by_name(view)])
     with st.sidebar:
         status_panel(path)
     chosen.run()
 
 
+def _start_by_name(view: View) -> StreamlitPage:
+    """What a link to the start page's own name opens."""
+    name, (module, icon) = next(iter(PAGES.items()))
+    page = partial(module.page, view)
+    return st.Page(page, title=name.capitalize(), icon=icon, url_path=name, visibility="hidden")
+
+
 def _pick_run(runs: dict[str, Path]) -> Path | None:
-    """The run that the URL names, else the one made last; None for one that is not there."""
+    """The run that the URL names, else the one that was started last; None for one that is gone."""
     names = list(runs)
     asked = selection.get("run")
-    index = 0 if asked is None else names.index(asked) if asked in runs else None
+    first = newest(runs) if asked is None else asked
+    index = names.index(first) if first in runs else None
 
     def picked() -> None:
         selection.put("run", st.session_state["run_picker"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from results.heartbeat import DriverState
+from results.heartbeat import DriverState, Running
 
 BADGES: dict[DriverState, str] = {
     "live": ":material/sensors: Live",
@@ -11,6 +11,17 @@ BADGES: dict[DriverState, str] = {
     "silent": ":material/warning: Driver silent",
     "unknown": ":material/help: No driver has reported",
 }
+
+
+DOING = {"waiting": "waiting for the device", "counting": "counting costs"}
+
+
+def doing_now(running: Running) -> str:
+    """`training, 40%`; empty where nobody says."""
+    if running.phase is None:
+        return ""
+    share = "" if running.share is None else f", {running.share:.0%}"
+    return f"{DOING.get(running.phase, running.phase[:40])}{share}"
 
 
 def duration(seconds: float) -> str:

@@ -32,7 +32,7 @@ SETTINGS = {
 def command(root: Path, port: int) -> list[str]:
     """The command that shows the runs under `root` at http://127.0.0.1:`port`."""
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    run = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
+    run = [sys.executable, "-m", "dashboard.serve", "run", str(APP), f"--server.port={port}"]
     return [*run, *settings, "--", str(root)]
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.heartbeat import BADGES, duration
+from dashboard.heartbeat import BADGES, doing_now, duration
 from dashboard.messages import show_unreadable
 from results import Heartbeat, RunError, read_heartbeat
 
 REFRESH = 2.0  # seconds, while the driver is alive
 WATCH = 10.0  # seconds, to notice that a driver started
+SHOWN = 8  # running trials in the sidebar
 
 
 def refreshing(path: Path, draw: Callable[[], None]) -> None:
@@ -27,6 +28,16 @@ def refreshing(path: Path, draw: Callable[[], None]) -> None:
             show_unreadable(error)
         if live and not read_heartbeat(path).live:
             st.rerun()
+
+    part()
+
+
+def repeating(seconds: float, draw: Callable[[], None]) -> None:
+    """Draw, and again every so many seconds: what belongs to no one run."""
+
+    @st.fragment(run_every=seconds)
+    def part() -> None:
+        draw()
 
     part()
 
@@ -65,7 +76,12 @@ def show_heartbeat(beat: Heartbeat) -> None:
         return
     if beat.seconds_left is not None:
         st.caption(f"{duration(beat.seconds_left)} left until the deadline")
-    for running in beat.running[:12]:
+    lines = []
+    for running in beat.running[:SHOWN]:
         number = "A trial" if running.trial is None else f"Trial {running.trial}"
         since = "" if running.seconds is None else f", {duration(running.seconds)}"
-        st.text(f"{number}: {running.origin[:40] or 'unknown'}{since}")
+        lines.append(f"{number}: {doing_now(running) or running.origin[:40] or 'unknown'}{since}")
+    if lines:
+        st.text("\n".join(lines))
+    if len(beat.running) > SHOWN:
+        st.caption(f"and {len(beat.running) - SHOWN:,} more: see Overview")

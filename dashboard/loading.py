@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from results import Noise, Run, RunError, estimate_noise, front_report, list_runs, read_run
@@ -21,7 +23,7 @@ from results.reader import read_rows
 
 Stamp = tuple[int, int, int]
 STAMP_ATTEMPTS = 5  # one fails only if a fold removed a file within it
-HEAVY = frozenset({"curve_tokens", "curve_loss", "gradients", "spans", "notes"})  # read when looked at
+HEAVY = frozenset({"design", "curve_tokens", "curve_loss", "gradients", "spans", "notes"})
 MOST_ROWS = 250_000  # of all runs that are kept in memory
 PATIENCE = 10  # a run that took a second to load is not loaded again within ten
 
@@ -38,6 +40,7 @@ class Loaded:
     frame: pd.DataFrame  # one row per trial
     report: pd.DataFrame  # one row per design with every objective
     noise: Noise
+    texts: Future[pa.Table]  # trial and design of every row; see `design_texts`
     seconds: float = 0.0  # that loading took
     loaded_at: float = field(default_factory=time.monotonic)
 
@@ -66,8 +69,14 @@ class Loaded:
     def design_texts(self, trials: Iterable[int]) -> list[str]:
         """The designs of trials of this run as JSON, in their order."""
         numbers, places = self._places
-        wanted = np.searchsorted(numbers, np.asarray(list(trials), dtype=np.int64))
-        return self.run.rows["design"].take(places[wanted]).to_pylist()
+        rows = places[np.searchsorted(numbers, np.asarray(list(trials), dtype=np.int64))]
+        chunks = self.texts.result()["design"].chunks
+        ends = np.cumsum([len(chunk) for chunk in chunks])  # take() would join all chunks first
+        of = np.searchsorted(ends, rows, side="right")
+        return [
+            chunks[chunk][int(row - ends[chunk])].as_py()  # counted from the chunk's end
+            for chunk, row in zip(of.tolist(), rows, strict=True)
+        ]
 
     def details(self, trials: Collection[int], columns: Collection[str]) -> pd.DataFrame:
         """Every row of some trials with columns that are read from disk when they are looked at."""
@@ -81,9 +90,8 @@ class Loaded:
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of trials in order, and the row of each."""
-        trials = self.run.rows["trial"].to_numpy()
-        return np.unique(trials, return_index=True)
+        """Numbers of trials in order, and the row of each among the texts."""
+        return np.unique(self.texts.result()["trial"].to_numpy(), return_index=True)
 
 
 def runs_under(root: Path) -> dict[str, Path]:
@@ -160,12 +168,20 @@ def _shelf() -> Shelf:
 def _load(path: Path, at: Stamp) -> Loaded:
     start = time.monotonic()
     run = read_run(path, without=HEAVY)
-    frame = run.frame(without=["design"])
+    texts = _reader().submit(read_rows, path, None, ["design"])
+    frame = run.frame()
     missing = {o.column: float("nan") for o in run.objectives if o.column not in frame}
     frame = frame.assign(**missing)
     noise = estimate_noise(frame)
     report = front_report(frame, run.objectives, noise=noise)
-    return Loaded((str(path), at), run, frame, report, noise, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Loaded((str(path), at), run, frame, report, noise, texts, seconds)
+
+
+@st.cache_resource(show_spinner=False)
+def _reader() -> ThreadPoolExecutor:
+    """What is read while something else is computed: reading leaves the interpreter free."""
+    return ThreadPoolExecutor(1, "designs")
 
 
 def open_heads(path: Path, trial: int) -> pd.DataFrame | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from results import RunError
+from dashboard.heartbeat import duration
+from results import Heartbeat, RunError
 
 
 def show_unreadable(error: RunError) -> None:
@@ -33,6 +34,35 @@ def show_run_gone(name: str, root: Path) -> None:
         st.subheader("That run is not here")
         st.text(f"There is no run {name[:200]} under {root}; it may have been moved or deleted.")
         st.caption("Choose another run on the left.")
+
+
+def show_standing(beat: Heartbeat, run: str, rows: int) -> None:
+    """What to do about a run that nobody works at, and what a young one is waiting for."""
+    if beat.state == "silent":
+        with st.container(border=True):
+            st.subheader("The driver is gone")
+            ago = "" if beat.age is None else f" It last reported {duration(beat.age)} ago."
+            st.text(
+                f"This run is not finished, and the process that drove it does not answer.{ago} "
+                "What was finished is kept; a resume repeats none of it."
+            )
+            st.code(f"attnas resume {run}", language="bash")
+    elif beat.state == "stopped":
+        with st.container(border=True):
+            st.subheader("Stopped before its budget was used")
+            st.text("It was interrupted, or its time was up. It goes on where it stopped:")
+            st.code(f"attnas resume {run}", language="bash")
+    elif beat.live and not rows:
+        with st.container(border=True):
+            st.subheader("The first trial is running")
+            longest = max((r.seconds for r in beat.running if r.seconds is not None), default=None)
+            since = "" if longest is None else f" It began {duration(longest)} ago."
+            st.text(f"Figures appear here as soon as a trial has ended.{since}")
+    elif not rows:
+        with st.container(border=True):
+            st.subheader("No trial has finished yet")
+            st.text("No driver works at this run. Start it where it was left:")
+            st.code(f"attnas resume {run}", language="bash")
 
 
 def show_no_rows(frame_rows: int) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dashboard import selection
-from dashboard.origins import AGAIN, PRESET, RANDOM, SEARCHED, source
+from dashboard.frames.origins import AGAIN, PRESET, RANDOM, SEARCHED, source
 from results import rows_that_meet
 
 Bools = npt.NDArray[np.bool_]

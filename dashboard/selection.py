@@ -28,12 +28,18 @@ Name = Literal[
     "colour",
     "log",
     "metric",  # objective of the Parameters page
-    "axis",  # one axis of the designs, or two joined by a comma
+    "axis",  # one axis of the designs
+    "pair",  # two of them, joined by a comma
     "columns",  # of the table of trials, joined by commas
     "sort",  # a column of it; -column downwards
+    "only",  # of it, `selected` for the trials selected together
+    "curves",  # `log` for learning curves on a log scale
     "page",  # of it, from 1
     "against",  # the trial that a design is compared with
+    "layer",  # of the design, from 1
     "target",  # of an export
+    "window",  # of the timeline: seconds, and after an @ where they end
+    "seek",  # a text to be found in the list of runs
 ]
 NAMES: tuple[Name, ...] = get_args(Name)
 MOST = 200  # trials that a selection may hold: it must fit into a URL

@@ -23,9 +23,9 @@ ELSEWHERE = {
 }
 TREE_START, TREE_END = "<!-- tree -->", "<!-- /tree -->"
 COMMANDS = (
-    "init", "validate", "search", "resume", "status", "front", "show", "maps", "finetune", "prune",
-    "measure", "report", "export", "dashboard", "presets", "tasks", "doctor",
-    "schema",
+    "init", "validate", "search", "resume", "status", "front", "parameters", "show", "compare",
+    "note", "maps", "finetune", "prune", "measure", "report", "export", "dashboard", "presets",
+    "tasks", "doctor", "schema",
 )  # fmt: skip
 
 

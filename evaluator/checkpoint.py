@@ -113,14 +113,22 @@ class SavedTraining:
 
     def load_beside(self) -> dict[str, Any]:
         """What was stored beside the checkpoint of the same trial; nothing where there is none."""
+        return self._stored("beside") or {}
+
+    def steps(self) -> int:
+        """How many steps the checkpoint of the same trial has behind it; 0 where there is none."""
+        return len((self._stored("progress") or {}).get("losses", ()))
+
+    def _stored(self, part: str) -> dict[str, Any] | None:
+        """What was stored as JSON with the tensors of the same trial."""
         if self.path is None or not self.path.exists():
-            return {}
+            return None
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
-            return json.loads(metadata.get("beside", "{}")) if metadata["of"] == self.of else {}
+            return json.loads(metadata.get(part, "{}")) if metadata["of"] == self.of else None
         except (OSError, SafetensorError, ValueError, KeyError):
-            return {}
+            return None
 
     def load(self) -> Checkpoint | None:
         """What was saved for the same trial; None where there is nothing whole of it."""

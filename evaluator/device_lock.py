@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from pathlib import Path
 class DeviceLock:
     """Locks of one device, shared by all processes of this user on this node."""
 
-    def __init__(self, device: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        device: str,
+        folder: Path | None = None,
+        waits: Callable[[bool], object] = lambda _: None,
+    ) -> None:
+        """`waits` hears when whoever takes it begins and ends to wait."""
+        self._waits = waits
         folder = folder or private_folder()
         name = device.replace(":", "-")
         self._gate = _open(folder / f"{name}.gate")
@@ -29,8 +36,8 @@ class DeviceLock:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """For one training step: waits while somebody measures or is about to."""
-        with _held(self._gate, fcntl.LOCK_SH):
-            _take(self._floor, fcntl.LOCK_SH)
+        with self._held(self._gate, fcntl.LOCK_SH):
+            self._take(self._floor, fcntl.LOCK_SH)
         try:
             yield
         finally:
@@ -39,17 +46,31 @@ class DeviceLock:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """For a measurement: no training step runs on the device meanwhile."""
-        with _held(self._gate, fcntl.LOCK_EX), _held(self._floor, fcntl.LOCK_EX):
+        with self._held(self._gate, fcntl.LOCK_EX), self._held(self._floor, fcntl.LOCK_EX):
             yield
 
+    @contextmanager
+    def _held(self, file: int, kind: int) -> Iterator[None]:
+        self._take(file, kind)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
-@contextmanager
-def _held(file: int, kind: int) -> Iterator[None]:
-    _take(file, kind)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    def _take(self, file: int, kind: int) -> None:
+        """At once where it is free, which costs no more than a lock."""
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._say(True)
+            try:
+                fcntl.flock(file, kind)
+            finally:
+                self._say(False)
+
+    def _say(self, waits: bool) -> None:
+        say_waiting(waits)
+        self._waits(waits)
 
 
 _told: list[int] = []  # descriptors that want to know of waiting
@@ -69,18 +90,6 @@ def say_waiting(waits: bool) -> None:
     """A line is short enough to be written whole, whoever else writes."""
     for descriptor in _told:
         os.write(descriptor, b'{"waits": true}\n' if waits else b'{"waits": false}\n')
-
-
-def _take(file: int, kind: int) -> None:
-    """At once where it is free, which costs no more than a lock."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say_waiting(True)
-        try:
-            fcntl.flock(file, kind)
-        finally:
-            say_waiting(False)
 
 
 def _open(path: Path) -> int:

@@ -28,6 +28,7 @@ from evaluator.protocol import Protocol
 from evaluator.roofline import predicted_columns
 from evaluator.scoring import Scores, averaged, score
 from evaluator.settings import with_settings
+from evaluator.spans import Spans
 from evaluator.start import Start
 from evaluator.tasks import Task
 from evaluator.tasks.interface import Batch
@@ -68,6 +69,7 @@ class Evaluator:
     _peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     _lock: DeviceLock | None = None
     _fingerprint: str = ""
+    _spans: Spans = field(default_factory=Spans)  # of the trial on its way
 
     def evaluate(
         self,
@@ -91,6 +93,7 @@ class Evaluator:
         *,
         thorough: bool = False,
         rungs: Sequence[float] = (1.0,),
+        spans: Spans | None = None,
     ) -> Iterator[Measurement]:
         """What is known of a trial after each of the shares `rungs` of its training.
 
@@ -98,10 +101,12 @@ class Evaluator:
         every failure is a result with its reason. Settings hold for this trial alone; without them
         the run's own configuration does. If the file `checkpoint` holds this very trial's training
         so far, it goes on from there, and costs are not measured again. A `thorough` trial has the
-        whole grid measured, in fresh processes as well.
+        whole grid measured, in fresh processes as well. What is done when goes to `spans`.
         """
+        self._spans = spans or Spans()
         torch.set_num_threads(self.config.threads)
         found = Measurement("complete", provenance=self._provenance())
+        self._spans.switch(None)
         try:
             training, task = with_settings(self.config.training, self.task, settings or {})
             of = " ".join((design.key, str(seed), training.model_dump_json(), self._data()))
@@ -109,9 +114,12 @@ class Evaluator:
             if known := saved.load_beside():
                 found.metrics.update(known["metrics"])
                 found.notes.update(known["notes"])
-            elif reason := self._costs(design, training, task, found, thorough):
-                yield _ended(found, "infeasible", reason)
-                return
+            else:
+                with self._spans.doing("counting"):
+                    reason = self._costs(design, training, task, found, thorough)
+                if reason:
+                    yield _ended(found, "infeasible", reason)
+                    return
             saved.beside.update(metrics=dict(found.metrics), notes=dict(found.notes))
             if rungs[0] == 0:
                 yield _ended(found, "paused", "measured, not trained")
@@ -146,7 +154,8 @@ class Evaluator:
             return reason
 
         subject = Subject(design, self.reference, task.vocabulary, task.channels, batch)
-        measured = self._shared_protocol().measure(subject, thorough)
+        with self._spans.doing("measuring"):
+            measured = self._shared_protocol().measure(subject, thorough, self._spans)
         found.metrics.update(measured.metrics)
         found.notes.update(measured.notes)
         return broken_limit(limits, found.metrics)
@@ -170,15 +179,17 @@ class Evaluator:
             learned: list[Scores] = []
             weights: dict[str, torch.Tensor] = {}  # of several models, none is the trial's
             for fold in range(training.folds):
-                model = self._begun(design, task, seed, found)
                 folded = task.fold(fold, training.folds)
-                trained = self._trained(model, folded, training, seed, saved, until, found)
+                with self._spans.doing("training"):
+                    model = self._begun(design, task, seed, found)
+                    trained = self._trained(model, folded, training, seed, saved, until, found)
                 if trained.resumed_at not in (0, reached):
                     found.notes["training"] = f"went on from step {trained.resumed_at}"
                 if trained.ended:
                     yield _ended(found, "diverged", trained.ended)
                     return
-                learned.append(score(model, folded, self._shared_lock().shared))
+                with self._spans.doing("scoring"):
+                    learned.append(score(model, folded, self._shared_lock().shared))
                 weights = dict(model.state_dict()) if training.folds == 1 else {}
             scored = replace(found, metrics=found.metrics | averaged(learned))
             if share < 1:
@@ -200,7 +211,9 @@ class Evaluator:
     ) -> Training:
         """Train, and put what was seen on the way into `found`."""
         with fast_fp32() as fast:  # where it is as exact; never while measuring
-            guard, fresh = self._shared_lock().shared, self.start is None
+            steps = training.steps_over(task.tokens_per_step())
+            guard = self._spans.counted(self._shared_lock().shared, steps, saved.steps())
+            fresh = self.start is None
             trained = train(model, task, training, seed, guard, saved, fresh=fresh, until=until)
         found.notes["training products"] = fast.describe()
         found.curve[:], found.gradients[:] = trained.curve, trained.gradients
@@ -239,7 +252,7 @@ class Evaluator:
     def _shared_lock(self) -> DeviceLock:
         """One for all trials: each lock keeps two files open."""
         if self._lock is None:
-            self._lock = DeviceLock(self.device)
+            self._lock = DeviceLock(self.device, waits=lambda waits: self._spans.waiting(waits))
         return self._lock
 
     def _shared_protocol(self) -> Protocol:

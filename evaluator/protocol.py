@@ -21,6 +21,7 @@ from evaluator.latency import LEAST_PAIRS, RepeatConfig
 from evaluator.machine_state import machine_state
 from evaluator.measuring import Subject, measure
 from evaluator.samples import Kept, figures, machine_in_words, remarks
+from evaluator.spans import Spans
 
 COARSE = RepeatConfig(tolerance=0.1, least=LEAST_PAIRS, most=LEAST_PAIRS, seconds=2.0)
 
@@ -44,11 +45,11 @@ class Protocol:
     lock: DeviceLock
     kept: Path | None = None  # a folder that all workers of the run see
 
-    def measure(self, subject: Subject, thorough: bool) -> Measured:
+    def measure(self, subject: Subject, thorough: bool, spans: Spans | None = None) -> Measured:
         """The cells that are due, as far as they were not measured before."""
         kept, notes, seconds = self._kept(subject), {}, 0.0
         if thorough and self.grid.processes:
-            notes, seconds = self._afresh(subject, kept)
+            notes, seconds = self._afresh(subject, kept, spans or Spans())
         if self._due(subject, thorough, kept):
             due = partial(self._due, subject, thorough, kept)
             seconds += measure(subject, due, self.device, self.lock, kept.save).seconds
@@ -58,7 +59,7 @@ class Protocol:
             notes["machine"] = machine
         return Measured(figures(samples) | {"measure_seconds": seconds}, notes)
 
-    def _afresh(self, subject: Subject, kept: Kept) -> tuple[dict[str, str], float]:
+    def _afresh(self, subject: Subject, kept: Kept, spans: Spans) -> tuple[dict[str, str], float]:
         """The whole grid in as many fresh processes as are still due; a remark if one dies.
 
         With the seconds that they had the device for.
@@ -67,7 +68,9 @@ class Protocol:
         seconds = 0.0
         for _ in range(self.grid.processes - sum(sample.fresh for sample in kept.load())):
             try:
-                sample = measure_afresh(subject, cells, repeat, self.device, self.threads)
+                with spans.doing("starting"):
+                    sample = measure_afresh(subject, cells, repeat, self.device, self.threads)
+                    spans.ended_with("measuring", sample.seconds)
             except FreshProcessError as error:
                 return {"processes": f"a measuring process gave no answer: {error}"}, seconds
             kept.save(sample)

@@ -49,7 +49,7 @@ def by_design(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd.DataFr
     )
     designs = designs.join(_over_seeds(frame, first))
     designs = designs.sort_values("trial").rename_axis("key").reset_index()
-    return designs.assign(key=keys.take(designs["key"]))
+    return designs.assign(key=keys.take(designs["key"].to_numpy()))
 
 
 def without_infeasible(frame: pd.DataFrame) -> pd.DataFrame:

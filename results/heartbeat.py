@@ -32,6 +32,10 @@ class Running:
     trial: int | None
     origin: str
     seconds: float | None
+    worker: str | None = None  # that of the rows
+    phase: str | None = None  # starting, counting, waiting, measuring, training or scoring
+    phase_seconds: float | None = None
+    share: float | None = None  # of the training's steps that are done
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +137,16 @@ def interpret(status: Mapping[str, Any] | None, now: float) -> Heartbeat:
 
 
 def _running(item: Mapping[str, Any], now: float) -> Running:
-    since = _number(item.get("since"))
+    since, phase_since = _number(item.get("since")), _number(item.get("phase_since"))
+    worker, phase, share = item.get("worker"), item.get("phase"), _number(item.get("share"))
     return Running(
         trial=_whole(item.get("trial")),
         origin=str(item.get("origin", "")),
         seconds=None if since is None else max(0.0, now - since),
+        worker=worker if isinstance(worker, str) else None,
+        phase=phase if isinstance(phase, str) else None,
+        phase_seconds=None if phase_since is None else max(0.0, now - phase_since),
+        share=None if share is None else min(1.0, max(0.0, share)),
     )
 
 

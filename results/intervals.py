@@ -142,6 +142,15 @@ def _bounds(
     return (float(np.exp(low)), float(np.exp(high))) if estimate.is_log else (low, high)
 
 
+def intervals(designs: pd.DataFrame, column: str, noise: Noise) -> tuple[Floats, Floats]:
+    """`interval` of every row of a frame as `by_design` makes it; NaN where noise is unknown."""
+    estimate = estimates(designs, column, noise)
+    known = np.isfinite(estimate.low) & np.isfinite(estimate.high)
+    ends = (np.where(known, end, np.nan) for end in (estimate.low, estimate.high))
+    low, high = (np.exp(end) if estimate.is_log else end for end in ends)
+    return low, high
+
+
 def distinguishable(a: pd.Series, b: pd.Series, objective: Objective, noise: Noise) -> bool | None:
     """Whether two designs differ in an objective by more than noise; None if unknown."""
     column = objective.column

@@ -115,13 +115,22 @@ def _refuse_living(store: ObjectStore) -> None:
 
 def cache_of(root: str) -> Path:
     """Where the runs under an address are kept on this machine; for this user's eyes only."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     readable = re.sub(r"[^A-Za-z0-9]+", "-", root.partition("://")[2].partition("?")[0]).strip("-")
     digest = hashlib.sha256(root.encode()).hexdigest()[:12]
-    folder = home / "attnas" / "pulled" / f"{readable[:60]}-{digest}"
+    folder = _caches() / f"{readable[:60]}-{digest}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
+
+
+def is_pulled(run: Path) -> bool:
+    """Whether a folder is a copy on this machine of a run in an object store."""
+    return run.resolve().is_relative_to(_caches().resolve())
+
+
+def _caches() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "attnas" / "pulled"
 
 
 def _pull_to_cache(store: ObjectStore, folder: Path, weights: bool) -> None:

@@ -23,7 +23,7 @@ from results.object_store import is_address
 from results.objectives import Objective, parse_objectives
 from results.pull import pulled
 from results.replay import pending_asks
-from results.schema import FIXED_SCHEMA, Ask, TrialRow, rows_to_table
+from results.schema import Ask, TrialRow, rows_to_table
 from results.segments import read_segment
 
 READ_ATTEMPTS = 20  # each one fails only if the writer folded twice within it
@@ -49,10 +49,11 @@ class Run:
         A trial that is going on from a rung stands there until its next result. With `every_row`,
         its earlier rungs and attempts as well. Columns named in `without` are left out.
 
-        Learning curves stay in `rows`: a tidy frame has one value per cell. So do the pseudo-values
-        of held-out groups, of which the frame has one error per row, `accuracy_held_out_se`.
+        Learning curves and spans stay in `rows`: a tidy frame has one value per cell. So do the
+        pseudo-values of held-out groups, of which the frame has one error per row,
+        `accuracy_held_out_se`.
         """
-        names = {"curve_tokens", "curve_loss", "gradients", "held_out", *without}
+        names = {"curve_tokens", "curve_loss", "gradients", "held_out", "spans", *without}
         frame = self.rows.drop_columns(list(names & set(self.rows.column_names))).to_pandas()
         frame = with_own_error(frame, self.rows)
         frame["threads"] = frame["threads"].astype("Int64")
@@ -84,12 +85,13 @@ def read_run(path: str | Path, *, without: Collection[str] = ()) -> Run:
     )
 
 
-def read_rows(path: Path, trials: Collection[int], columns: Collection[str]) -> pa.Table:
-    """Some columns of all rows of some trials, `trial` among them; what no row has is left out."""
-    wanted = {"trial", *columns}
-    unwanted = (name for name in FIXED_SCHEMA.names if name not in wanted)
-    rows, _ = _read_rows(path, frozenset(unwanted), trials)
-    return rows.select([name for name in rows.column_names if name in wanted])
+def read_rows(path: Path, trials: Collection[int] | None, columns: Collection[str]) -> pa.Table:
+    """Some columns of all rows of some trials, `trial` among them; what no row has is left out.
+
+    None is every trial.
+    """
+    rows, _ = _read_rows(path, only={"trial", *columns}, trials=trials)
+    return rows
 
 
 def load(path: str | Path, *, every_row: bool = False) -> pd.DataFrame:
@@ -139,15 +141,17 @@ def _objectives(path: Path, description: dict[str, Any]) -> tuple[Objective, ...
 
 
 def _read_rows(
-    path: Path, without: Collection[str] = (), trials: Collection[int] | None = None
+    path: Path,
+    without: Collection[str] = (),
+    *,
+    only: Collection[str] | None = None,
+    trials: Collection[int] | None = None,
 ) -> tuple[pa.Table, list[Ask]]:
     """All rows and the pending asks; tried again where a fold removed a file meanwhile."""
     for attempt in range(READ_ATTEMPTS):
         try:
             manifest = read_manifest(path)
-            tables = [
-                _only(read_segment(path, s, None, without), trials) for s in manifest.segments
-            ]
+            tables = [_of(trials, read_segment(path, s, only, without)) for s in manifest.segments]
             records = read_journal(path / manifest.journal)
         except FileNotFoundError as error:
             if attempt == READ_ATTEMPTS - 1:
@@ -156,13 +160,14 @@ def _read_rows(
             continue
         rows = [TrialRow.from_plain(record["row"]) for record in records if "row" in record]
         table = rows_to_table(rows)
-        table = table.drop_columns([name for name in without if name in table.column_names])
-        tables.append(_only(table, trials))
+        wanted = table.column_names if only is None else only
+        names = [n for n in table.column_names if n in wanted and n not in without]
+        tables.append(_of(trials, table.select(names)))
         return pa.concat_tables(tables, promote_options="default"), pending_asks(records)
     raise AssertionError("unreachable")
 
 
-def _only(table: pa.Table, trials: Collection[int] | None) -> pa.Table:
+def _of(trials: Collection[int] | None, table: pa.Table) -> pa.Table:
     """The rows of some trials."""
     if trials is None:
         return table

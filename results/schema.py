@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from results.errors import RunError
 
-SCHEMA_VERSION = 5  # 1 had no settings, 2 no gradients, 3 no held_out, 4 no rungs
+SCHEMA_VERSION = 6  # 1 had no settings, 2 no gradients, 3 no held_out, 4 no rungs, 5 no spans
 VERSION_KEY = b"attnas.schema"
 
 # "passed" is a trial that reached a rung and goes on; every other state ends what was asked for
@@ -21,6 +21,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 RowKey = tuple[int, int, int, int]  # (trial, seed, rung, attempt)
 AskKey = tuple[int, int, int, int]  # (trial, attempt, seed, rung)
+Span = tuple[str, float, float]  # what was done, from when to when: seconds from `started_at`
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class TrialRow:
     curve: Sequence[tuple[float, float]] = ()  # (tokens, loss)
     gradients: Sequence[Sequence[float]] = ()  # at the curve's points, the norm of each block
     held_out: Sequence[float] = ()  # accuracy's jackknife pseudo-value of each held-out group
+    spans: Sequence[Span] = ()  # what the worker did when, in order, since the attempt began here
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -105,6 +107,8 @@ class TrialRow:
         norms = tuple(tuple(float(norm) for norm in point) for point in self.gradients)
         object.__setattr__(self, "gradients", norms)
         object.__setattr__(self, "held_out", tuple(float(value) for value in self.held_out))
+        spans = tuple((str(name), float(start), float(end)) for name, start, end in self.spans)
+        object.__setattr__(self, "spans", spans)
 
     @property
     def identity(self) -> RowKey:
@@ -143,6 +147,7 @@ class TrialRow:
         return cls.from_plain(data)
 
 
+SPAN = pa.struct([("name", pa.string()), ("start", pa.float64()), ("end", pa.float64())])
 FIXED_SCHEMA = pa.schema(
     [
         pa.field("trial", pa.int64(), nullable=False),
@@ -171,10 +176,11 @@ FIXED_SCHEMA = pa.schema(
         pa.field("settings", pa.string()),  # one JSON object; since schema version 2
         pa.field("gradients", pa.list_(pa.list_(pa.float64()))),  # since schema version 3
         pa.field("held_out", pa.list_(pa.float64())),  # since schema version 4
+        pa.field("spans", pa.list_(SPAN)),  # since schema version 6
     ]
 )
 FIXED_COLUMNS = frozenset((*FIXED_SCHEMA.names, "metrics", "curve"))
-_DERIVED = {"notes", "curve_tokens", "curve_loss"}
+_DERIVED = {"notes", "curve_tokens", "curve_loss", "spans"}
 
 
 def rows_to_table(rows: Sequence[TrialRow]) -> pa.Table:
@@ -192,6 +198,9 @@ def rows_to_table(rows: Sequence[TrialRow]) -> pa.Table:
     columns["notes"] = [json.dumps(row.notes, sort_keys=True) for row in rows]
     columns["curve_tokens"] = [[tokens for tokens, _ in row.curve] for row in rows]
     columns["curve_loss"] = [[loss for _, loss in row.curve] for row in rows]
+    columns["spans"] = [
+        [dict(zip(SPAN.names, span, strict=True)) for span in row.spans] for row in rows
+    ]
     columns |= {name: [row.metrics.get(name) for row in rows] for name in names}
     return pa.table(columns, schema=schema)
 
@@ -206,6 +215,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
     curves = zip(columns.pop("curve_tokens"), columns.pop("curve_loss"), strict=True)
     gradients = columns.pop("gradients", [None] * table.num_rows)
     held_out = columns.pop("held_out", [None] * table.num_rows)
+    spans = columns.pop("spans", [None] * table.num_rows)
     plain_names = [n for n in FIXED_SCHEMA.names if n in columns and n not in _DERIVED]
     metric_names = [name for name in columns if name not in FIXED_COLUMNS]
     return [
@@ -216,6 +226,7 @@ def table_to_rows(table: pa.Table) -> list[TrialRow]:
             curve=list(zip(tokens or (), losses or (), strict=True)),
             gradients=gradients[i] or (),
             held_out=held_out[i] or (),
+            spans=[(span["name"], span["start"], span["end"]) for span in spans[i] or ()],
         )
         for i, (tokens, losses) in enumerate(curves)
     ]

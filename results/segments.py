@@ -102,7 +102,8 @@ def parse_segment(
     """The rows in the bytes of a Parquet file, its pages checked; all columns if none is named."""
     # One thread: a process that also loaded torch may abort at its exit while Arrow's pools start.
     parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    names = [name for name in columns or parquet.schema_arrow.names if name not in without]
+    wanted = columns or parquet.schema_arrow.names
+    names = [n for n in parquet.schema_arrow.names if n in wanted and n not in without]
     return parquet.read(columns=names, use_threads=False)
 
 

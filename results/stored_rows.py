@@ -1,7 +1,7 @@
 """Stored rows: figures stay in the columns of their segment, so that 100,000 rows are small.
 
-For a search that is told its rows again. Curves, gradients, held-out groups and notes are no
-part of what it decides by and are left out.
+For a search that is told its rows again. Curves, gradients, held-out groups, spans and notes are
+no part of what it decides by and are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from results.schema import FIXED_COLUMNS, FIXED_SCHEMA, TrialRow
 
-LEFT_OUT = frozenset({"curve_tokens", "curve_loss", "gradients", "held_out", "notes"})
+LEFT_OUT = frozenset({"curve_tokens", "curve_loss", "gradients", "held_out", "spans", "notes"})
 _ORDINARY: dict[str, Any] = {
     f.name: f.default if f.default_factory is MISSING else f.default_factory()
     for f in fields(TrialRow)
@@ -52,9 +52,9 @@ class Figures(Mapping[str, float]):
 
 def bare(row: TrialRow) -> TrialRow:
     """A row of the journal, as `stored_rows` gives it once it is in a segment."""
-    if not (row.curve or row.gradients or row.held_out or row.notes):
+    if not (row.curve or row.gradients or row.held_out or row.spans or row.notes):
         return row
-    return replace(row, curve=(), gradients=(), held_out=(), notes={})
+    return replace(row, curve=(), gradients=(), held_out=(), spans=(), notes={})
 
 
 def stored_rows(table: pa.Table) -> list[TrialRow]:

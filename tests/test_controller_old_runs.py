@@ -15,6 +15,7 @@ BEFORE_GRADIENTS = Path(__file__).parent / "data" / "run-before-gradients"
 
 
 BEFORE_HELD_OUT = Path(__file__).parent / "data" / "run-before-held-out"
+BEFORE_SPANS = Path(__file__).parent / "data" / "run-before-spans"
 
 
 def copied(run: Path, to: Path) -> Path:
@@ -73,3 +74,17 @@ def test_a_run_of_schema_three_goes_on_with_errors_beside_its_accuracies(tmp_pat
     frame = read_run(tmp_path / "old").frame()
     assert frame["accuracy_se"].notna().tolist() == 3 * [False] + 6 * [True]
     assert frame["accuracy_held_out_se"].notna().tolist() == 3 * [False] + 6 * [True]
+
+
+def test_a_run_of_schema_five_is_read_and_goes_on_with_spans(tmp_path: Path) -> None:
+    """Two rows in a segment, one in the journal, and an ask; nothing is known of what was when."""
+    run = read_run(BEFORE_SPANS)
+    assert run.rows["spans"].to_pylist() == [None, None, []]
+    assert "spans" not in run.frame()
+    session = resume(copied(BEFORE_SPANS, tmp_path / "old"), lambda session: nullcontext(), None)
+    assert session.phase == "finished"
+    assert [row.key for row in session.search.rows[:4]] == [
+        "07e9b5a7cb45ffdf", "07e9b5a7cb45ffdf", "cf8a34114c5a374a", "f592f2905c12b19c",
+    ]  # fmt: skip
+    spans = read_run(tmp_path / "old").rows["spans"].to_pylist()
+    assert [bool(of_row) for of_row in spans] == 3 * [False] + 6 * [True]

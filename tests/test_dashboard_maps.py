@@ -1,4 +1,4 @@
-"""Attention maps on the Design page: cells keep every weight, and the page says what they are."""
+"""Attention maps on the Designs page: cells keep every weight, and the page says what they are."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import attention_chart
+from dashboard.frames.map_cells import MapCells, map_cells
 from dashboard.look import DARK, LIGHT, Palette
-from dashboard.map_cells import MapCells, map_cells
 from results import RunWriter, TrialRow
 from results.maps import HeadMap, maps_path, write_maps
 from search_space import preset
@@ -133,7 +133,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def page(run: Path, trial: int = 0) -> AppTest:
-    """The Design page by itself."""
+    """The Designs page by itself."""
 
     def script(path: str) -> None:
         from pathlib import Path
@@ -154,12 +154,14 @@ def said(app: AppTest) -> str:
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
-def box(app: AppTest, label: str) -> Any:
-    return next(found for found in app.selectbox if found.label == label)
+def box(app: AppTest, label: str, of: str = "map") -> Any:
+    """The choice called so among those whose key begins with `of`."""
+    boxes = (found for found in app.selectbox if str(found.key).startswith(of))
+    return next(found for found in boxes if found.label == label)
 
 
 def test_without_maps_the_page_says_what_to_type(run: Path) -> None:
-    assert "attnas maps runs/lm 0" in said(page(run))
+    assert f"attnas maps {run} 0" in said(page(run))
     assert "Attention maps" not in said(page(run, 1))
 
 
@@ -187,13 +189,25 @@ def test_every_head_on_every_input_can_be_chosen(run: Path) -> None:
     assert "alert(1)" not in "".join(element.value for element in [*app.markdown, *app.caption])
 
 
+def test_a_layer_that_is_selected_in_the_strip_is_the_one_whose_heads_are_shown(run: Path) -> None:
+    heads = [a_map(20, 20, layer=layer, head=head) for layer in (1, 2) for head in (1, 2)]
+    write_maps(run, 0, heads)
+    app = page(run)
+    assert box(app, "Layer").value == 1
+    app.query_params["layer"] = "2"
+    app.run()
+    assert box(app, "Layer").value == 2
+    box(app, "Layer").select(1).run()
+    assert box(app, "Layer").value == 1
+
+
 def test_damaged_maps_leave_the_page_standing(run: Path) -> None:
     path = maps_path(run, 0)
     path.parent.mkdir()
     path.write_bytes(b"torn")
     words = said(page(run))
     assert "trial-0.parquet is damaged" in words
-    assert "Layer by layer" in words
+    assert "All figures" in words
 
 
 def test_maps_written_again_are_shown(run: Path) -> None:

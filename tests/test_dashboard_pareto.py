@@ -1,16 +1,135 @@
-"""The Pareto page."""
+"""The Pareto page: what is drawn, what is selected, and what the two say of each other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows
 
+from dashboard.charts.labels import HEIGHT, LETTER, LINE, WIDTH, placed
+from dashboard.frames.points import (
+    best_of_two,
+    front_points,
+    marked,
+    placeable,
+    places_of,
+    share_text,
+)
+from dashboard.frames.quantities import quantity
+from dashboard.loading import open_run
+from dashboard.panels.picking import after_click, bounds_in, ranges_of, trials_in
+from results.report import front_among
 
-def test_a_link_selects_trial_and_axes(tmp_path: Path) -> None:
+
+@pytest.fixture(autouse=True)
+def _fresh_caches() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
     make_run(tmp_path / "lm", some_rows(20))
-    app = page_alone("pareto", tmp_path / "lm", trial="7", x="parameters", y="kv_cache_bytes")
+    return tmp_path / "lm"
+
+
+def test_a_link_selects_trial_and_axes(run: Path) -> None:
+    app = page_alone("pareto", run, trial="7", x="parameters", y="kv_cache_bytes")
     assert "**Trial 7**" in said(app)
     picked = {box.label: box.value for box in app.selectbox}
     assert picked["Vertical axis"] == "kv_cache_bytes"
     assert picked["Horizontal axis"] == "parameters"
+
+
+def test_a_link_selects_several_and_a_colour(run: Path) -> None:
+    app = page_alone("pareto", run, trials="3-5", trial="4", colour="kv_cache_bytes")
+    words = said(app)
+    assert "3 designs are selected: 3, 4, 5" in words
+    assert "**Trial 4**" in words
+    assert {b.label: b.value for b in app.selectbox}["Colour"] == "kv_cache_bytes"
+    app.button(key="front_clear").click().run()
+    assert "Nothing is selected" in said(app)
+    assert "trials" not in app.query_params
+
+
+def test_the_best_of_what_is_kept_is_a_click_away(run: Path) -> None:
+    app = page_alone("pareto", run, keep="accuracy:..0.5")
+    best = next(b for b in app.button if b.label.startswith("Highest accuracy"))
+    assert "0\\.500" in best.label
+    best.click().run()
+    assert "Trial 10 is selected" in said(app)
+    assert app.query_params["trial"] in ("10", ["10"])
+
+
+def test_nothing_on_a_log_axis_is_said(tmp_path: Path) -> None:
+    rows = [*some_rows(6)]
+    for row in rows:
+        row.metrics["nothing"] = 0.0  # type: ignore[index]
+    make_run(tmp_path / "lm", rows)
+    words = said(page_alone("pareto", tmp_path / "lm", x="nothing", log="x"))
+    assert "No design has a place on these axes" in words
+
+
+def test_what_is_kept_has_a_front_of_its_own_and_the_rest_is_faded(run: Path) -> None:
+    loaded = open_run(run)
+    kept = (loaded.report["accuracy"] <= 0.5).to_numpy()
+    under = front_among(loaded.report, loaded.run.objectives, kept)
+    report = marked(loaded.report, under, kept)
+    y, x = (quantity(o.column, report, loaded.run.objectives) for o in loaded.run.objectives[:2])
+    points, total = front_points(report, loaded.noise, x, y, (False, False), x)
+    assert total == len(points) == len(report)
+    assert points.loc[points["status"] == "on the front", "kept"].all()
+    assert points["kept"].sum() == kept.sum()
+    assert (points["colour"] == points["x"]).all()
+    assert best_of_two(report, x, y)["y"].max() == report.loc[kept, "accuracy"].max()
+    assert places_of(placeable(report, x, y, (False, False)), [3, 999], x, y)["trial"].tolist() == [
+        3
+    ]
+
+
+def test_a_click_replaces_and_shift_adds_or_takes_away() -> None:
+    assert after_click([], [3], {9}) == ({3}, 3)
+    assert after_click([3], [3, 5], {3, 9}) == ({3, 5, 9}, 5)  # 9 was chosen in the table
+    assert after_click([3, 5], [5], {3, 5, 9}) == ({5, 9}, None)
+    assert after_click([3, 5], [7], {3, 5}) == ({7}, 7)
+
+
+def test_a_brush_holds_designs_that_are_not_drawn() -> None:
+    report = pd.DataFrame({"trial": range(9000), "a": np.arange(9000.0), "b_bytes": 2.0**20})
+    x, y = quantity("a", report), quantity("b_bytes", report)
+    ranges = ranges_of({"x": [7.0, 2.0], "y": [0.5, 1.5]})
+    assert ranges is not None
+    assert ranges == ((2.0, 7.0), (0.5, 1.5))
+    bounds = bounds_in(ranges, x, y)
+    assert [bound.spelled for bound in bounds] == ["a:2.0..7.0", "b_bytes:524288.0..1572860.0"]
+    assert trials_in(report, bounds) == [2, 3, 4, 5, 6, 7]
+    assert ranges_of({}) is None
+
+
+def test_labels_cover_neither_each_other_nor_points() -> None:
+    names = ["mha", "mqa", "gqa", "sliding-window", "hybrid"]
+    near = pd.DataFrame(
+        {"x": [1.0, 1.001, 1.002, 1.0, 0.2], "y": [0.5, 0.5, 0.501, 0.499, 0.1], "label": names}
+    )
+    found = placed(near, (False, False))
+    across = 36 + (near["x"] - 0.2) / 0.802 * (WIDTH - 72) + found["dx"]
+    down = HEIGHT - 36 - (near["y"] - 0.1) / 0.401 * (HEIGHT - 72) + found["dy"]
+    for i in range(5):
+        for j in range(i):
+            apart_x = abs(across[i] - across[j]) - LETTER * (len(names[i]) + len(names[j])) / 2
+            assert apart_x > 0 or abs(down[i] - down[j]) > LINE
+    assert placed(near.assign(label=""), (True, False)).empty
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0%"), (0.004, "<1%"), (0.996, ">99%"), (1.0, "100%"), (pd.NA, "unknown")],
+)
+def test_a_share_is_never_rounded_to_certainty(share: object, words: str) -> None:
+    assert share_text(share) == words

@@ -41,6 +41,7 @@ FULL = TrialRow(
     notes={"latency": "did not settle"},
     curve=[(128, 3.5), (256, 2.5)],
     held_out=[0.3, 0.1 + 0.2],
+    spans=[("starting", -4.5, 0.0), ("training", 0.25, 0.75)],
 )
 BARE = TrialRow(
     trial=0,
@@ -92,7 +93,7 @@ def test_a_state_must_be_known() -> None:
 
 
 def test_a_row_with_unknown_fields_is_refused_in_a_sentence() -> None:
-    with pytest.raises(RunError, match="not a row of schema version 5"):
+    with pytest.raises(RunError, match="not a row of schema version 6"):
         TrialRow.from_json(json.dumps({**BARE.to_plain(), "mood": "good"}))
     with pytest.raises(RunError, match="a row must be JSON"):
         TrialRow.from_json("{")

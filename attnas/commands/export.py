@@ -45,6 +45,8 @@ def export_run(
             f"exports are of decoders so far, but trial {row['trial']} is an {design.kind}; its "
             f"weights are in {weights_path(run.path, int(row['trial']), int(row['attempt']))}"
         )
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"trial {row['trial']}: {in_words(design)}")  # first: the checks take a while
     trained = weights == "trained"
     model = _trained_model(run, row, design) if trained else _fresh_model(run, row, design)
     with _writing(to):
@@ -54,8 +56,6 @@ def export_run(
     checks = check_standalone(to, design, model) if check else []
     with _writing(to):
         write_reports(to, run, row, design, checks, has_weights=trained)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"trial {row['trial']}: {in_words(design)}")
     for item in checks:
         console.print(f"  {'passed' if item.passed else 'FAILED'}  {item.name} ({item.detail})")
     failed = [item.name for item in checks if not item.passed]

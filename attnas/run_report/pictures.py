@@ -7,10 +7,10 @@ import vl_convert
 
 from attnas.run_report.document import Figure
 from dashboard.charts import pareto_chart
-from dashboard.designs import words
+from dashboard.frames.designs import words
+from dashboard.frames.points import front_points, step_line
+from dashboard.frames.quantities import quantity
 from dashboard.look import LIGHT
-from dashboard.points import front_points, step_line
-from dashboard.quantities import quantity
 from results import Noise, Run
 
 WIDTH, HEIGHT = 460, 320

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from controller.doing import Shown
 from controller.exits import fault_of_the_machine
 from controller.search import Search
 from controller.trial import Trial
@@ -14,6 +15,7 @@ from controller.waiting_log import FULL
 from controller.worker import stages_of
 from evaluator import Evaluator
 from evaluator.checkpoint import StorageError
+from evaluator.spans import Spans
 
 
 def run_serial(search: Search, evaluator: Evaluator, run: Path) -> None:
@@ -29,8 +31,11 @@ def run_serial(search: Search, evaluator: Evaluator, run: Path) -> None:
 
 def _run(trial: Trial, search: Search, evaluator: Evaluator, run: Path) -> None:
     """One trial, to its end or to the rung that it is stopped at."""
-    for row in stages_of(trial, evaluator, run, "here", search.rungs):
+    shown = Shown(run, trial, "here")
+    spans = Spans(shown.tell)
+    for row in stages_of(trial, evaluator, run, "here", search.rungs, spans):
         if row.state != "pruned":
             search.finish(row)
         elif not search.report(row):
             break
+    shown.end()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import altair as alt
 
+from dashboard.frames.map_cells import MapCells
 from dashboard.look import Palette
-from dashboard.map_cells import MapCells
 
 SIDE = 416  # pixels at most; a cell has a whole number of them, so that neighbours meet
 

@@ -1,4 +1,4 @@
-"""Attention: the Design page's section on what each head of a trained trial looks at."""
+"""Attention: the Designs page's section on what each head of a trained trial looks at."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import attention_chart
+from dashboard.draw import draw
+from dashboard.frames.map_cells import head_table, map_cells
 from dashboard.loading import Loaded, open_heads, open_map
 from dashboard.look import palette
-from dashboard.map_cells import head_table, map_cells
 from dashboard.messages import show_command
+from dashboard.view import View
 from results import RunError
 
 Option = TypeVar("Option", int, str)
@@ -22,20 +24,30 @@ FIGURES = (
 )
 
 
-def show_attention(loaded: Loaded, trial: int) -> None:
-    """Maps where `attnas maps` wrote them; else how to."""
+def show_attention(loaded: Loaded, trial: int, view: View, layer: int | None = None) -> None:
+    """Maps where `attnas maps` wrote them; else how to. A layer selected elsewhere is shown."""
     path = loaded.run.path
     st.subheader("Attention maps", anchor=False)
     try:
         heads = open_heads(path, trial)
         if heads is None:
             show_command(
-                f"attnas maps runs/{path.name} {trial}", "To see what each head looks at, type:"
+                f"attnas maps {view.name} {trial}", "To see what each head looks at, type:"
             )
             return
+        _follow(trial, heads, layer)
         _maps(loaded, trial, heads)
     except RunError as error:
         st.text(str(error))
+
+
+def _follow(trial: int, heads: pd.DataFrame, layer: int | None) -> None:
+    """Turn to the layer that was selected since; afterwards any may be chosen."""
+    seen = f"map_followed_{trial}"
+    if st.session_state.get(seen) != layer:
+        st.session_state[seen] = layer
+        if layer in set(heads["layer"]):
+            st.session_state[f"map_layer_{trial}"] = layer
 
 
 def _maps(loaded: Loaded, trial: int, heads: pd.DataFrame) -> None:
@@ -81,7 +93,7 @@ def _map(loaded: Loaded, trial: int, of: str, layer: int, head: int) -> None:
     """The heatmap of one head, and what its cells are."""
     found = open_map(loaded.run.path, trial, of, layer, head)
     drawn = map_cells(found)
-    st.altair_chart(
+    draw(
         attention_chart(drawn, found.signed, palette()),
         width="content",
         key="attention",

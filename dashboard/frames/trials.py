@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype
 
+from dashboard.frames.quantities import Quantity, quantity
 from dashboard.loading import Loaded
-from dashboard.quantities import SIZED, Quantity, quantity, timed_title
 from results import interval
 from results import metric_columns as numeric_metrics
 
@@ -20,7 +21,8 @@ def quantities(loaded: Loaded) -> dict[str, Quantity]:
     objectives = loaded.run.objectives
     columns = [o.column for o in objectives]
     columns += [c for c in metric_columns(loaded.report) if c not in columns and c != "seeds"]
-    return {c: quantity(c, loaded.report, objectives) for c in columns if c in loaded.report}
+    columns = [c for c in columns if c in loaded.report and not is_bool_dtype(loaded.report[c])]
+    return {c: quantity(c, loaded.report, objectives) for c in columns}
 
 
 def metric_table(loaded: Loaded, trial: int) -> pd.DataFrame:
@@ -39,24 +41,6 @@ def metric_table(loaded: Loaded, trial: int) -> pd.DataFrame:
         value, text = q.parts(float(row[column]), bounds)
         rows.append((q.title, value, text or ("unknown" if bounds is None else "exact")))
     return pd.DataFrame(rows, columns=["Metric", "Value", "95% interval"])
-
-
-def latency_ratios(loaded: Loaded, trial: int) -> pd.DataFrame:
-    """Each measured phase and length as a ratio to the reference, with its interval."""
-    row = loaded.design_of(trial)
-    row = loaded.row_of(trial) if row is None else row
-    rows = []
-    for column in metric_columns(loaded.frame):
-        match = SIZED.match(column)
-        if row is None or match is None or match["unit"] != "ratio" or pd.isna(row.get(column)):
-            continue
-        value, low, high = (
-            float(row.get(f"{column}{end}", "nan")) for end in ("", "_low", "_high")
-        )
-        known = low == low and high == high
-        text = f"{value:.2f}" + (f" ({low:.2f} to {high:.2f})" if known else "")
-        rows.append((timed_title(match), value, low, high, text))
-    return pd.DataFrame(rows, columns=["what", "ratio", "low", "high", "text"])
 
 
 def learning_curves(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:

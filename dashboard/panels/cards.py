@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.designs import words
+from dashboard.frames.designs import words
+from dashboard.frames.origins import source
+from dashboard.frames.trials import metric_table
 from dashboard.loading import Loaded
-from dashboard.origins import source
-from dashboard.trials import metric_table
 from dashboard.view import View
 from results.outcomes import in_words
 
@@ -28,7 +28,7 @@ def trial_card(loaded: Loaded, trial: int, view: View) -> None:
             st.markdown(f"**Trial {trial}**")
             st.text(f"This run has no trial {trial}; choose one in the chart or the table.")
             return
-        st.markdown(f"**Trial {trial}**, {_standing(loaded, trial)}")
+        st.markdown(f"**Trial {trial}**, {standing(loaded, trial)}")
         st.text(words(loaded.design_text(trial)))
         origin = str(row["origin"])
         st.text(f"{NAMED[source(origin)].capitalize()} ({origin[:200]})")
@@ -60,7 +60,7 @@ def show_reason(row: pd.Series) -> None:
         st.text(f"{in_words(str(row['state']), reason).capitalize()}: {reason[:500]}")
 
 
-def _standing(loaded: Loaded, trial: int) -> str:
+def standing(loaded: Loaded, trial: int) -> str:
     """Where the design stands, in a few words of ours."""
     design = loaded.design_of(trial)
     if design is None:

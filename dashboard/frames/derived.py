@@ -7,16 +7,19 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from dashboard.designs import reference_of, words
+from dashboard.frames.candidates import Candidate, candidates
+from dashboard.frames.comparing import notes, spelled_name
+from dashboard.frames.designs import reference_of, words
+from dashboard.frames.points import front_points, marked, summary
+from dashboard.frames.quantities import Quantity
+from dashboard.frames.trials import learning_curves, quantities
 from dashboard.loading import Loaded, Stamp
-from dashboard.points import front_points, hypervolume_by_source, summary
-from dashboard.quantities import Quantity
 from dashboard.scope import Bools, Scope
-from dashboard.trials import learning_curves, quantities
 from results.report import front_among
 from search_space import Design
 
 Identity = tuple[str, Stamp]
+EVERYTHING = Scope()
 
 
 def quantities_of(loaded: Loaded) -> dict[str, Quantity]:
@@ -25,20 +28,26 @@ def quantities_of(loaded: Loaded) -> dict[str, Quantity]:
 
 
 def points_of(
-    loaded: Loaded, x: Quantity, y: Quantity, log: tuple[bool, bool]
+    loaded: Loaded,
+    x: Quantity,
+    y: Quantity,
+    log: tuple[bool, bool],
+    colour: Quantity | None = None,
+    scope: Scope = EVERYTHING,
 ) -> tuple[pd.DataFrame, int]:
     """The points to draw, and how many could be."""
-    return _points(loaded.identity, x.column, y.column, log, loaded)
+    column = None if colour is None else colour.column
+    return _points(loaded.identity, (x.column, y.column, column), log, scope, loaded)
+
+
+def marked_of(loaded: Loaded, scope: Scope) -> pd.DataFrame:
+    """The whole report with the front and the knee of what is kept, which is its column `kept`."""
+    return _marked(loaded.identity, scope, loaded)
 
 
 def summary_of(loaded: Loaded) -> str:
     """What came of the trials, in a line."""
     return _summary(loaded.identity, loaded)
-
-
-def growth_of(loaded: Loaded) -> pd.DataFrame:
-    """Hypervolume by number of trials."""
-    return _growth(loaded.identity, loaded)
 
 
 def reference_for(loaded: Loaded, design: Design) -> tuple[Design, str]:
@@ -54,6 +63,21 @@ def curves_of(loaded: Loaded, named: dict[str, str]) -> pd.DataFrame:
 def words_of(loaded: Loaded, trials: Iterable[int]) -> list[str]:
     """What the designs of some trials are, in words."""
     return [words(text) for text in loaded.design_texts(trials)]
+
+
+def candidates_of(loaded: Loaded) -> list[Candidate]:
+    """The trials that are offered where one is to be picked."""
+    return _candidates(loaded.identity, loaded)
+
+
+def notes_of(loaded: Loaded, trial: int) -> dict[str, str]:
+    """What was noted when a trial was trained and measured, by subject."""
+    return _notes(loaded.identity, trial, loaded)
+
+
+def name_of(loaded: Loaded, trial: int) -> str:
+    """What a trial's design is called in charts and tables."""
+    return _name(loaded.identity, trial, loaded)
 
 
 def kept_of(loaded: Loaded, scope: Scope) -> Bools:
@@ -79,18 +103,24 @@ def _quantities(identity: Identity, _loaded: Loaded) -> dict[str, Quantity]:
     return quantities(_loaded)
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _marked(identity: Identity, scope: Scope, _loaded: Loaded) -> pd.DataFrame:
+    return marked(_loaded.report, report_under(_loaded, scope), kept_of(_loaded, scope))
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _points(
-    identity: Identity, x: str, y: str, log: tuple[bool, bool], _loaded: Loaded
+    identity: Identity,
+    axes: tuple[str, str, str | None],
+    log: tuple[bool, bool],
+    scope: Scope,
+    _loaded: Loaded,
 ) -> tuple[pd.DataFrame, int]:
-    known = quantities_of(_loaded)
-    points, total = front_points(_loaded.report, _loaded.noise, known[x], known[y], log)
+    known, (x, y, colour) = quantities_of(_loaded), axes
+    third = None if colour is None else known[colour]
+    report = marked_of(_loaded, scope)
+    points, total = front_points(report, _loaded.noise, known[x], known[y], log, third)
     return points.assign(words=words_of(_loaded, points["trial"])), total
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _growth(identity: Identity, _loaded: Loaded) -> pd.DataFrame:
-    return hypervolume_by_source(_loaded.frame, _loaded.run.objectives)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -107,11 +137,26 @@ def _curves(
     return learning_curves(_loaded, dict(named))
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _candidates(identity: Identity, _loaded: Loaded) -> list[Candidate]:
+    return candidates(_loaded)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _notes(identity: Identity, trial: int, _loaded: Loaded) -> dict[str, str]:
+    return notes(_loaded, trial)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _name(identity: Identity, trial: int, _loaded: Loaded) -> str:
+    return spelled_name(_loaded, trial)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _kept(identity: Identity, scope: Scope, _loaded: Loaded) -> Bools:
     return scope.keeps(_loaded.report)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=2, show_spinner=False)  # of a long run, tens of megabytes each
 def _report_under(identity: Identity, scope: Scope, _loaded: Loaded) -> pd.DataFrame:
     return front_among(_loaded.report, _loaded.run.objectives, kept_of(_loaded, scope))

@@ -1,0 +1,1 @@
+"""Panels: parts of pages with widgets of their own."""
