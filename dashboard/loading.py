@@ -15,7 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
-from results import Noise, Run, RunError, estimate_noise, front_report, list_runs, read_run
+from results import (
+    Noise,
+    Run,
+    RunError,
+    estimate_noise,
+    front_probability,
+    front_report,
+    list_runs,
+    read_heartbeat,
+    read_run,
+)
 from results.folder import DESCRIPTION
 from results.manifest import read_manifest
 from results.maps import HeadMap, maps_path, read_heads, read_map
@@ -41,6 +51,7 @@ class Loaded:
     report: pd.DataFrame  # one row per design with every objective
     noise: Noise
     texts: Future[pa.Table]  # trial and design of every row; see `design_texts`
+    sure: Future[pd.Series]  # how sure it is that each design of the report is on the front
     seconds: float = 0.0  # that loading took
     loaded_at: float = field(default_factory=time.monotonic)
 
@@ -105,7 +116,8 @@ def runs_under(root: Path) -> dict[str, Path]:
 def open_run(path: Path) -> Loaded:
     """The run in a folder as it is now; RunError says in a sentence why it cannot be read."""
     try:
-        return _shelf().get(path, stamp(path))
+        may_wait = read_heartbeat(path).live  # then whoever looks comes back by itself
+        return _SHELF.get(path, stamp(path), may_wait=may_wait)
     except FileNotFoundError as error:
         if path.is_dir():
             raise RunError(f"{path} lacks {error.filename}; restore it from a backup") from error
@@ -137,11 +149,11 @@ class Shelf:
         self._runs: dict[Path, Loaded] = {}  # the one that was looked at last is the last
         self._lock = threading.Lock()
 
-    def get(self, path: Path, at: Stamp) -> Loaded:
-        """The run at this instant, or a moment before where loading it takes long."""
+    def get(self, path: Path, at: Stamp, *, may_wait: bool) -> Loaded:
+        """The run at this instant; if it may wait, a moment before where loading takes long."""
         with self._lock:
             known = self._runs.pop(path, None)
-            if known is None or not _is_fresh(known, at):
+            if known is None or not _is_fresh(known, at, may_wait):
                 del known  # two instants of a large run would take twice the memory
                 known = _load(path, at)
             self._runs[path] = known
@@ -152,36 +164,30 @@ class Shelf:
             return known
 
 
-def _is_fresh(known: Loaded, at: Stamp) -> bool:
+def _is_fresh(known: Loaded, at: Stamp, may_wait: bool) -> bool:
     """Whether it is this instant's, or of the same run and too costly to load again already."""
     if known.identity[1] == at:
         return True
     age = time.monotonic() - known.loaded_at
-    return known.identity[1][0] == at[0] and age < PATIENCE * known.seconds
+    return may_wait and known.identity[1][0] == at[0] and age < PATIENCE * known.seconds
 
 
-@st.cache_resource(show_spinner=False)
-def _shelf() -> Shelf:
-    return Shelf()
+_SHELF = Shelf()  # of the whole process, for all sessions and before there is one
+_BESIDE = ThreadPoolExecutor(2, "beside")  # for what leaves the interpreter free to do the rest
 
 
 def _load(path: Path, at: Stamp) -> Loaded:
     start = time.monotonic()
     run = read_run(path, without=HEAVY)
-    texts = _reader().submit(read_rows, path, None, ["design"])
+    texts = _BESIDE.submit(read_rows, path, None, ["design"])
     frame = run.frame()
     missing = {o.column: float("nan") for o in run.objectives if o.column not in frame}
     frame = frame.assign(**missing)
     noise = estimate_noise(frame)
-    report = front_report(frame, run.objectives, noise=noise)
+    report = front_report(frame, run.objectives, noise=noise, sure=False)
+    sure = _BESIDE.submit(front_probability, report, run.objectives, noise)
     seconds = time.monotonic() - start
-    return Loaded((str(path), at), run, frame, report, noise, texts, seconds)
-
-
-@st.cache_resource(show_spinner=False)
-def _reader() -> ThreadPoolExecutor:
-    """What is read while something else is computed: reading leaves the interpreter free."""
-    return ThreadPoolExecutor(1, "designs")
+    return Loaded((str(path), at), run, frame, report, noise, texts, sure, seconds)
 
 
 def open_heads(path: Path, trial: int) -> pd.DataFrame | None:

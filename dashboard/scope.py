@@ -40,8 +40,8 @@ class Bound:
     @property
     def condition(self) -> str:
         """`accuracy >= 0.5`, as `--where` takes it."""
-        parts = [] if self.low is None else [f"{self.column} >= {self.low:.12g}"]
-        parts += [] if self.high is None else [f"{self.column} <= {self.high:.12g}"]
+        parts = [] if self.low is None else [f"{self.column} >= {_exactly(self.low)}"]
+        parts += [] if self.high is None else [f"{self.column} <= {_exactly(self.high)}"]
         return " and ".join(parts)
 
 
@@ -70,8 +70,7 @@ class Scope:
     def condition(self) -> str:
         """What `--where` takes; sources have no words there."""
         parts = [bound.condition for bound in self.bounds]
-        several = "or" in self.where.split() or "|" in self.where
-        parts += [f"({self.where})" if parts and several else self.where] if self.where else []
+        parts += [f"({self.where})" if parts else self.where] if self.where else []
         return " and ".join(parts)
 
     def keeps(self, frame: pd.DataFrame) -> Bools:
@@ -93,6 +92,11 @@ class Scope:
         if self.sources:
             kept &= np.isin(sources_of(frame["origin"]), list(self.sources))
         return kept
+
+
+def _exactly(value: float) -> str:
+    """`0.5`, `2097152`: the shortest text of this very number, at which a design may stand."""
+    return repr(value).removesuffix(".0")
 
 
 def sources_of(origins: pd.Series) -> npt.NDArray[np.object_]:

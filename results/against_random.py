@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from results.box import Box
+from results.box import Box, share_of_unit
 from results.columns import numeric_columns
 from results.designs import by_design, cells, columns_of, with_best_measured
 from results.fronts import signed_points
@@ -83,7 +83,8 @@ def against_random(
         return RandomComparison(searched, random, drawn, nan, nan, nan, reason)
     rng = np.random.default_rng(seed)
     box = Box.around(np.concatenate(kinds))
-    ours, theirs = ([_volume(k, box, drawn, rng) for _ in range(draws)] for k in kinds)
+    units = [box.unit(points) for points in kinds]
+    ours, theirs = ([_volume(unit, drawn, rng) for _ in range(draws)] for unit in units)
     gaps = np.subtract(ours, theirs)
     low, median, high = np.percentile(gaps, [2.5, 50, 97.5])
     return RandomComparison(searched, random, drawn, float(median), float(low), float(high), None)
@@ -114,11 +115,11 @@ def _points(frame: pd.DataFrame, kind: str, objectives: Sequence[Objective]) -> 
     return np.concatenate([complete, nothing])
 
 
-def _volume(points: Floats, box: Box, drawn: int, rng: np.random.Generator) -> float:
+def _volume(unit: Floats, drawn: int, rng: np.random.Generator) -> float:
     """Share of the box that a bootstrap sample dominates.
 
     So many are first set aside without replacement: drawn from more designs a sample would repeat
     fewer of them, and dominate more for that alone.
     """
-    some = rng.choice(len(points), drawn, replace=False, shuffle=False)
-    return box.share(points[some[rng.integers(0, drawn, drawn)]])
+    some = rng.choice(len(unit), drawn, replace=False, shuffle=False)
+    return share_of_unit(unit[some[rng.integers(0, drawn, drawn)]])

@@ -29,6 +29,7 @@ ANNOTATIONS = "annotations.log"
 LONGEST_NOTE = 2000  # characters
 MOST_TAGS = 20  # of one trial
 LEGAL_TAG = re.compile(r"[^\W_][\w.-]{0,29}")
+LAST = 253402300800  # unix seconds: a time before has a year of four digits
 PATIENCE_S = 5.0  # another writer holds the lock while it flushes one record
 
 
@@ -86,12 +87,14 @@ def annotate(
     trial: int,
     *,
     note: str | None = None,
+    over: str | None = None,
     tag: Iterable[str] = (),
     untag: Iterable[str] = (),
 ) -> Annotation:
     """Set a trial's note ("" removes it), give it tags and take tags away.
 
-    It is on disk when this returns; RunError says in a sentence why nothing was written.
+    It is on disk when this returns; RunError says in a sentence why nothing was written, as where
+    the note is to replace `over` and another one stands there.
     """
     if not is_run(run):
         raise RunError(f"{run} holds no run, so nothing of it can be noted")
@@ -106,6 +109,8 @@ def annotate(
     with _writing(run) as path:
         data = disk.read(path)
         before = _parsed(data).of(trial)
+        if note is not None and over is not None and before.note not in (over, note):
+            raise RunError("somebody else wrote another note meanwhile; read it first")
         change: dict[str, Any] = {}
         if note is not None and note != before.note:
             change["note"] = note
@@ -179,7 +184,7 @@ def _changed(before: Annotation, record: dict[str, Any]) -> Annotation:
         before,
         note=note[:LONGEST_NOTE] if isinstance(note, str) else before.note,
         tags=tuple(tags),
-        at=float(at) if isinstance(at, int | float) else before.at,
+        at=float(at) if isinstance(at, int | float) and 0 <= at < LAST else before.at,
     )
 
 

@@ -87,11 +87,19 @@ def knee(front: pd.DataFrame, objectives: Sequence[Objective]) -> Hashable:
 
 
 def best(front: pd.DataFrame, objective: Objective) -> Hashable:
-    """Index of the point that is best in one objective, the first of equals."""
+    """Index of the point that is best in one objective.
+
+    Of equals it is one that the column `on_front` has on the front, if there is such a column, and
+    of these the first.
+    """
     front = front[is_comparable(front, [objective])]
     if front.empty:
         raise ValueError(f"no complete row has a value for {objective.column}")
-    return front.index[int(signed_points(front, [objective])[:, 0].argmin())]
+    values = signed_points(front, [objective])[:, 0]
+    equals = front[values == values.min()]
+    if "on_front" in equals and equals["on_front"].any():
+        equals = equals[equals["on_front"].astype(bool)]
+    return equals.index[0]
 
 
 def _scaled(points: Points) -> Points:

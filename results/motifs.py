@@ -20,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 LEAST_FRONT = 5  # designs on the front below which nothing is said to differ
 MOST_LEVELS = 12  # of an axis that are looked at one by one
+DRAWS = 1000
 CHANCE = 0.05  # that any motif at all is marked where none differs
 Z = float(ndtri(0.975))
 COLUMNS = ["axis", "motif", "front", "front_low", "front_high", "all", "sure"]
@@ -30,12 +31,13 @@ def motifs(axes: DesignAxes, on_front: Bools) -> pd.DataFrame:
 
     `front_low` and `front_high` are 95% intervals over the designs of the front: Wilson's of what
     is so or not, else of the mean of shares.
-    `sure` says that so many designs drawn from all would rarely lie as far from their mean,
-    counting how many motifs were looked at.
+    `sure` says that of so many designs drawn from all hardly ever any motif lies as far from its
+    mean (the largest of all motifs in random draws, as in Westfall and Young 1993): also where
+    motifs are rare, and however many were looked at.
     """
-    found = list(_values(axes))
     count, of = int(on_front.sum()), len(axes)
-    if not found or not count:
+    found = list(_values(axes)) if count else []
+    if not found:
         return pd.DataFrame(columns=COLUMNS)
     names, words, values = zip(*found, strict=True)
     table = np.stack(values)  # (motifs, designs)
@@ -46,7 +48,11 @@ def motifs(axes: DesignAxes, on_front: Bools) -> pd.DataFrame:
     error = error * np.sqrt((1 / count) * max(0.0, 1 - count / of))
     with np.errstate(divide="ignore", invalid="ignore"):
         away = np.abs(front - every) / error
-    sure = (away > -ndtri(CHANCE / 2 / len(table))) & (error > 0) & (count >= LEAST_FRONT)
+    sure = (error > 0) & (count >= LEAST_FRONT) & (count < of)
+    if sure.any():
+        sure &= away > _farthest_by_chance(
+            (table - every[:, None])[sure] / error[sure, None], count
+        )
     frame = pd.DataFrame(
         {
             "axis": names,
@@ -60,6 +66,20 @@ def motifs(axes: DesignAxes, on_front: Bools) -> pd.DataFrame:
     )
     order = np.argsort(-np.abs(front - every), kind="stable")
     return frame.iloc[order].reset_index(drop=True)
+
+
+def _farthest_by_chance(deviations: Floats, count: int) -> float:
+    """What the farthest mean of so many designs drawn at random stays within, but for CHANCE.
+
+    `deviations` (motifs, designs) are from each motif's mean, in errors of the front's.
+    """
+    designs = deviations.shape[1]
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((designs, DRAWS), dtype=np.float32)
+    for draw in range(DRAWS):
+        drawn[rng.choice(designs, count, replace=False, shuffle=False), draw] = 1 / count
+    farthest = np.abs(deviations.astype(np.float32) @ drawn).max(axis=0)
+    return float(np.quantile(farthest, 1 - CHANCE, method="higher"))
 
 
 def _intervals(values: Floats) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from results.noise import Noise, estimate_noise
 from results.objectives import Objective
 
 Bools = npt.NDArray[np.bool_]
+FEWER_DRAWS = 200  # a share of a half is then good to 0.07, at 95%
 Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are of interest
 
 
@@ -24,6 +25,8 @@ def front_report(
     objectives: Sequence[Objective],
     keep: Keep | None = None,
     noise: Noise | None = None,
+    *,
+    sure: bool = True,
 ) -> pd.DataFrame:
     """The designs of a run, best informed choice of one made easy. Beside `by_design`'s columns:
 
@@ -34,7 +37,7 @@ def front_report(
       than noise in every objective; None where the noise is unknown;
     - `knee`: the front's knee;
     - `front_probability`: the share of draws from the noise in which the design is on the front;
-      NA where the noise is unknown.
+      NA where the noise is unknown; left out unless `sure`, since it takes as long as the rest.
 
     With `keep`, the front is that of the designs kept. Means and noise still come from all rows:
     a condition on single rows would keep the lucky seeds of a design and drop the others.
@@ -43,7 +46,27 @@ def front_report(
     designs = by_design(frame, objectives)
     if keep is not None:
         designs = designs[keep(designs)].reset_index(drop=True)
-    designs["on_front"] = non_dominated(designs, objectives)
+    designs = _judged(designs, objectives, noise)
+    if sure:
+        designs["front_probability"] = front_probability(designs, objectives, noise)
+    return designs
+
+
+def front_among(
+    report: pd.DataFrame, objectives: Sequence[Objective], keep: Bools, noise: Noise
+) -> pd.DataFrame:
+    """The front report of the designs that are kept, as `front_report` with `keep` makes it.
+
+    `front_probability` is from fewer draws, so that one can wait for it.
+    """
+    kept = _judged(report[keep].reset_index(drop=True), objectives, noise)
+    kept["front_probability"] = front_probability(kept, objectives, noise, FEWER_DRAWS)
+    return kept
+
+
+def _judged(designs: pd.DataFrame, objectives: Sequence[Objective], noise: Noise) -> pd.DataFrame:
+    """The designs with what compares them with one another."""
+    designs = designs.assign(on_front=non_dominated(designs, objectives))
     on_front = designs["on_front"].to_numpy(dtype=bool)
     columns = [estimates(designs, o.column, noise) for o in objectives]
     points = signed_points(designs, objectives)
@@ -53,21 +76,7 @@ def front_report(
     designs["knee"] = False
     if on_front.any():
         designs.loc[knee(designs[on_front], objectives), "knee"] = True
-    designs["front_probability"] = front_probability(designs, objectives, noise)
     return designs
-
-
-def front_among(report: pd.DataFrame, objectives: Sequence[Objective], keep: Bools) -> pd.DataFrame:
-    """The rows of a front report that are kept, with `on_front` and `knee` among these alone.
-
-    What else the report says of a design compares it with those of the whole run.
-    """
-    kept = report[keep].reset_index(drop=True)
-    kept["on_front"] = non_dominated(kept, objectives)
-    kept["knee"] = False
-    if kept["on_front"].any():
-        kept.loc[knee(kept[kept["on_front"]], objectives), "knee"] = True
-    return kept
 
 
 def _compare(

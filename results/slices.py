@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import fdtrc, stdtrit
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from results.design_axes import LayerAxis
 
@@ -18,6 +18,8 @@ BINS = 6  # of a number with many values
 EXACT = 13  # values up to which each is a group of its own: shares of 12 layers are
 EXACT_PAIRS = 6  # the same where two are crossed
 FEW = 5  # designs below which a cell's mean says little
+CHANCE = 0.05  # that the means of an axis are told apart, or any pair is sure, where none differs
+LEAST_SHARE = 0.005  # of a metric's variance, below which no pair is spoken of
 MOST_FIGURES = 16  # axes whose pairs are tried
 MOST_PAIR_ROWS = 2000
 
@@ -34,7 +36,9 @@ def groups(values: Floats, exact: int = EXACT) -> tuple[Ints, list[str], Floats]
     codes[there] = np.clip(
         np.searchsorted(edges, values[there], side="right") - 1, 0, len(edges) - 2
     )
-    names = [f"{_number(a)} to {_number(b)}" for a, b in pairwise(edges)]
+    used = np.unique(codes[there])  # an edge lies between values, so a range may hold none
+    names = [f"{_number(float(edges[code]))} to {_number(float(edges[code + 1]))}" for code in used]
+    codes[there] = np.searchsorted(used, codes[there])
     middles = [float(values[codes == code].mean()) for code in range(len(names))]
     return codes, names, np.array(middles)
 
@@ -56,6 +60,27 @@ def mean_interval(values: Floats) -> tuple[float, float, float]:
     half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / len(values) ** 0.5
     mean = float(values.mean())
     return mean, mean - half, mean + half
+
+
+def extremes(by_value: pd.DataFrame) -> tuple[pd.Series, pd.Series, bool] | None:
+    """A low and a high one of some `means`, and whether they differ beyond chance.
+
+    They are the pair farthest apart that differs, by Welch's test times the number of pairs; where
+    none does, the lowest and the highest. None where fewer than two groups have enough designs.
+    """
+    rows = by_value[by_value["count"] >= FEW].sort_values("mean", kind="stable")
+    if len(rows) < 2:
+        return None
+    mean, free = rows["mean"].to_numpy(dtype=float), rows["count"].to_numpy(dtype=float) - 1
+    variance = ((rows["high"].to_numpy(dtype=float) - mean) / stdtrit(free, 0.975)) ** 2
+    low, high = np.triu_indices(len(rows), 1)
+    gap, square = mean[high] - mean[low], variance[high] + variance[low]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        both = square**2 / (variance[high] ** 2 / free[high] + variance[low] ** 2 / free[low])
+        p = 2 * stdtr(both, -gap / np.sqrt(square)) * len(gap)
+    sure = np.where(square > 0, p < CHANCE, gap > 0)
+    pair = int(np.argmax(np.where(sure, gap, -1.0))) if sure.any() else len(rows) - 2
+    return rows.iloc[low[pair]], rows.iloc[high[pair]], bool(sure.any())
 
 
 def by_layer(axis: LayerAxis, metric: Floats) -> pd.DataFrame:
@@ -95,13 +120,17 @@ def by_two(
 
 
 def interactions(figures: pd.DataFrame, metric: Floats, seed: int = 0) -> pd.DataFrame:
-    """How far pairs of axes go beyond the sum of what each does: a, b, share, p; strongest first.
+    """How far pairs of axes go beyond the sum of what each does, the strongest first.
 
-    Each figure is grouped. Beside the main effects of all of them, a pair adds its cells; `share`
-    is the part of the metric's variance that this explains, less what chance would (omega squared),
-    and `p` that of the F test, times the number of pairs. Figures of one axis are no pair.
+    Columns a, b, share, p and sure.
+
+    Each figure is grouped. Alone it acts by its groups and by a parabola, lest what is uneven
+    within a group be taken for a pair's. Beside all that, a pair adds its cells; `share` is the
+    part of the metric's variance that this explains, less what chance would (omega squared), and
+    `p` that of the F test, times the number of pairs; `sure` needs a share worth a word as well:
+    of an exact metric any misfit is beyond chance. Figures of one axis are no pair.
     """
-    empty = pd.DataFrame({"a": [], "b": [], "share": [], "p": []})
+    empty = pd.DataFrame({"a": [], "b": [], "share": [], "p": [], "sure": []})
     known = np.flatnonzero(np.isfinite(metric))
     if len(known) > MOST_PAIR_ROWS:
         known = np.sort(np.random.default_rng(seed).choice(known, MOST_PAIR_ROWS, replace=False))
@@ -117,7 +146,8 @@ def interactions(figures: pd.DataFrame, metric: Floats, seed: int = 0) -> pd.Dat
         for name in names
     }
     codes = {name: found + 1 for name, found in codes.items()}  # what lacks it is a group as well
-    main = np.column_stack([np.ones(len(known)), *(_dummies(codes[name]) for name in names)])
+    alone = [_alone(figures[name].to_numpy(dtype=np.float64)[known], codes[name]) for name in names]
+    main = np.column_stack([np.ones(len(known)), *alone])
     basis = _basis(main)
     left = target - basis @ (basis.T @ target)
     total = float(((target - target.mean()) ** 2).sum())
@@ -135,7 +165,17 @@ def interactions(figures: pd.DataFrame, metric: Floats, seed: int = 0) -> pd.Dat
         share = max(0.0, (explained - free * noise) / (total + noise))
         rows.append((a, b, share, min(1.0, float(fdtrc(free, rest, f)) * len(pairs))))
     frame = pd.DataFrame(rows, columns=["a", "b", "share", "p"])
+    frame["sure"] = (frame["p"] < CHANCE) & (frame["share"] >= LEAST_SHARE)
     return frame.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def _alone(values: Floats, codes: Ints) -> Floats:
+    """Columns for a figure by itself: its groups, itself and its square."""
+    there = np.isfinite(values)
+    scaled = np.zeros(len(values))
+    if there.any() and np.ptp(values[there]) > 0:
+        scaled[there] = (values[there] - values[there].mean()) / values[there].std()
+    return np.column_stack([_dummies(codes), scaled, scaled**2])
 
 
 def _dummies(codes: Ints) -> Floats:

@@ -39,6 +39,7 @@ objectives: {accuracy: max, kv_cache_bytes: min}
 search: {trials: 2, presets: [mha, sliding-window], preset_seeds: 1, finalists: 0}
 engine: {name: serial}
 """  # noqa: E501
+expect.set_options(timeout=20_000)  # milliseconds; the machine may be busy with other tests
 LOADED = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])

@@ -13,6 +13,7 @@ from dashboard_examples import make_run, page_alone, said, some_rows, trial_row
 from streamlit.testing.v1 import AppTest
 
 from dashboard.frames.comparing import by_length, interval_table, latency_ratios, metric_sheet
+from dashboard.frames.runs_compared import NAMELESS
 from dashboard.loading import open_run
 from dashboard.panels.compare_table import origins
 from results.side_by_side import chosen_designs, chosen_rows, lines
@@ -144,7 +145,7 @@ def test_runs_are_compared_side_by_side(run: Path, tmp_path: Path) -> None:
     make_run(tmp_path / "other", some_rows(8))
     make_run(tmp_path / "empty", [])
     page = page_alone("compare", run, runs="other,empty,gone")
-    sheet = table(page, "Figure").set_index("Figure")
+    sheet = table(page, NAMELESS).set_index(NAMELESS)
     assert list(sheet) == ["lm", "other", "empty"]
     assert sheet.loc["Trials"].tolist() == ["20", "8", "0"]
     assert sheet.loc["Knee", "empty"] == "none yet"
@@ -154,6 +155,12 @@ def test_runs_are_compared_side_by_side(run: Path, tmp_path: Path) -> None:
     keyed(page.multiselect, "runs_picker").set_value(["other"]).run()
     assert page.query_params["runs"] == "other"
     assert f"attnas front {tmp_path / 'other'}" in said(page)
+
+
+@pytest.mark.parametrize("name", ["Figure", "Key", "Subject"])
+def test_any_word_may_be_the_name_of_a_run(run: Path, tmp_path: Path, name: str) -> None:
+    make_run(tmp_path / name, some_rows(4))
+    assert name in table(page_alone("compare", run, runs=name), NAMELESS)
 
 
 def test_a_damaged_run_is_left_out_with_its_sentence(run: Path, tmp_path: Path) -> None:

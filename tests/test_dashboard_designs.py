@@ -13,8 +13,10 @@ from dashboard_examples import HOSTILE, make_run, page_alone, said, some_rows, t
 from streamlit.testing.v1 import AppTest
 
 from dashboard.frames.candidates import candidates, front_order, neighbours
+from dashboard.frames.designs import cache_curves
 from dashboard.loading import open_run
 from search_space import preset
+from search_space.counts import kv_cache_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -172,3 +174,10 @@ def test_other_kinds_of_models_have_a_strip_per_stack(tmp_path: Path, kind: Any)
     assert "attnas export" not in words
     table = next(t for t in tables(page) if "Differs in" in t)
     assert table["Layer"].iloc[0] == ("1" if kind == "encoder" else "encoder 1")
+
+
+def test_a_short_context_has_a_cache_curve() -> None:
+    design = preset("mha", width=64, depth=2, context=8, heads=4, dim=16)
+    curve = cache_curves({"short": design})
+    assert curve["context"].tolist() == [8]
+    assert curve["bytes"].tolist() == [kv_cache_bytes(design, 8)]

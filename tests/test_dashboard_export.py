@@ -25,6 +25,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.export_job import Request, jobs
 from dashboard.frames import exporting
+from dashboard.frames.derived import quantities_of
 from dashboard.frames.exporting import (
     TARGETS,
     WRITTEN,
@@ -35,6 +36,7 @@ from dashboard.frames.exporting import (
     picks,
     zipped,
 )
+from dashboard.frames.highlights import highlights
 from dashboard.loading import open_run
 from evaluator import CausalLM
 from results import RunWriter
@@ -170,6 +172,7 @@ def test_folders_that_are_refused_disable_the_button(run: Path, tmp_path: Path) 
         ("file", "file is a file"),
         ("  ", "Name the folder"),
         ("x" * 300, "can't be looked at"),
+        ("~nobody-of-that-name/x", "There is no home folder ~nobody-of-that-name;"),
     ):
         assert said_of_it in (folder_problem(text) or "")
         app = page_alone("export", run, trial="0")
@@ -272,6 +275,20 @@ def test_the_knee_and_the_best_are_offered_within_the_scope(tmp_path: Path) -> N
     app.pills(key="export_pick").set_value("accuracy").run()
     assert app.query_params["trial"] == "10"
     assert app.number_input(key="export_trial").value == 10
+
+
+def test_of_designs_that_are_equally_good_the_one_on_the_front_is_offered(tmp_path: Path) -> None:
+    costly, cheap = (
+        replace(row, metrics={**row.metrics, "accuracy": 0.5})
+        for row in sorted(list(some_rows(5))[-2:], key=lambda row: -row.trial)
+    )
+    costly, cheap = replace(costly, trial=0), replace(cheap, trial=1)
+    make_run(tmp_path / "lm", [costly, cheap])
+    loaded = open_run(tmp_path / "lm")
+    found = {pick.label: pick.trial for pick in picks(loaded, loaded.report)}
+    shown = highlights(loaded, quantities_of(loaded))
+    assert found["accuracy"] == 1
+    assert [one.trial for one in shown] == [1]
 
 
 def test_a_zip_holds_the_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,27 @@ def test_stops_that_read_alike_are_one_and_exact_ones_stay() -> None:
     texts = labelled([0.0, 2.0**29, 2.0**29 + 1, 2.0**30], q, exact=[2.0**29 + 1])
     assert list(texts.values()) == ["0 GiB", "0.500 GiB", "1 GiB"]
     assert 2.0**29 + 1 in texts
+
+
+@pytest.mark.parametrize("end", [0.5899999, 0.59 - 1e-15, -1e308, 1e308])
+def test_bounds_beside_an_end_are_told_from_it(end: float) -> None:
+    q = quantity("accuracy", pd.DataFrame({"accuracy": [0.5]}))
+    texts = labelled([0.4, 0.5, 0.59], q, exact=[0.4, end, 0.59])
+    assert list(texts) == sorted({0.4, 0.5, 0.59, end})
+    assert len(set(texts.values())) == 4
+
+
+@pytest.mark.parametrize("page", ["pareto", "parameters"])
+@pytest.mark.parametrize("keep", ["accuracy:..0.5899999", "accuracy:0.9..", "none:1.."])
+def test_odd_bounds_of_a_link_are_shown(run: Path, page: str, keep: str) -> None:
+    app = page_alone(page, run, keep=keep)
+    assert "of 18 designs kept" in said(app)
+
+
+def test_nothing_of_a_link_is_expanded_by_a_shell(run: Path) -> None:
+    words = said(page_alone("pareto", run, keep="$(reboot):1..", **{"from": "random"}))
+    assert "--where '$(reboot) >= 1'" in words
+    assert "The same, but of all origins, from a shell:" in words
 
 
 def test_a_narrow_range_has_enough_digits() -> None:
@@ -103,7 +125,7 @@ def test_a_typed_condition_holds_and_is_in_the_command(run: Path) -> None:
     field = next(t for t in app.text_input if t.label == "Condition")
     field.set_value("accuracy > 0.5").run()
     assert "9 of 18 designs kept: accuracy > 0.5" in said(app)
-    assert '--where "accuracy > 0.5"' in said(app)
+    assert "--where 'accuracy > 0.5'" in said(app)
 
 
 def test_a_bound_of_a_missing_column_keeps_nothing_and_says_so(run: Path) -> None:
@@ -112,11 +134,13 @@ def test_a_bound_of_a_missing_column_keeps_nothing_and_says_so(run: Path) -> Non
     assert "No design is kept: widen the filters above." in words
 
 
-def test_a_column_is_added(run: Path) -> None:
-    app = page_alone("pareto", run)
+def test_a_column_that_varies_is_added(tmp_path: Path) -> None:
+    rows = [replace(r, metrics={**r.metrics, "decode_64_ms": 1.0 + r.trial}) for r in some_rows(9)]
+    make_run(tmp_path / "lm", rows)
+    app = page_alone("pareto", tmp_path / "lm")
     adder = next(box for box in app.selectbox if box.label == "Add a column")
-    assert adder.options[0] == "Parameters (million)"
-    adder.select("front_probability").run()
+    assert adder.options == ["Decode 64 (ms)"]  # all have equally many parameters
+    adder.select("decode_64_ms").run()
     labels = [slider.label for slider in app.select_slider]
     assert labels[0] == "Accuracy"
-    assert labels[-1] == "Front probability"
+    assert labels[-1] == "Decode 64 \\(ms\\)"

@@ -14,14 +14,17 @@ import pytest
 import streamlit as st
 from dashboard_examples import OBJECTIVES, make_run, page_alone, said, some_rows
 
+from dashboard.charts.growth import growth_chart
 from dashboard.frames.derived import quantities_of
 from dashboard.frames.growth import growth_by_source
+from dashboard.frames.headline import figures
 from dashboard.frames.highlights import gains, highlights, plus_minus
 from dashboard.frames.progress import failures_by_reason, progress_of, workers_table
 from dashboard.frames.quantities import quantity
 from dashboard.heartbeat import doing_now
 from dashboard.loading import open_run
-from results import Heartbeat, RunWriter, against_random, interpret, parse_objectives
+from dashboard.look import LIGHT
+from results import Heartbeat, RunWriter, against_presets, interpret, parse_objectives
 from results.heartbeat import Running
 
 NOW = 1e9
@@ -60,6 +63,39 @@ def test_a_stalled_run_gets_slower_while_nothing_ends() -> None:
     report = beat(trials_done=30, trials_budget=90)
     rates = [progress_of(frame(30), report, NOW + wait).recent or 0 for wait in (0, 600, 6000)]
     assert rates[0] > rates[1] > rates[2] > 0
+
+
+def test_the_time_before_a_resume_slows_nothing_down() -> None:
+    """Ten trials, two days without a driver, and one more that runs for a minute by now."""
+    trials = frame(10)
+    trials[["started_at", "finished_at"]] -= 2 * 86400
+    again = beat(trials_done=10, trials_budget=12, running=[{"trial": 10, "since": NOW - 60}])
+    found = progress_of(trials, again, NOW)
+    assert found.recent == pytest.approx(3600 * 9 / 600)
+    assert found.seconds_left == pytest.approx(2 * 600 / 9)
+
+
+def headline(count: int, **status: Any) -> dict[str, tuple[str, str]]:
+    told = beat(**status)
+    rows = figures(progress_of(frame(count), told, NOW), told, NOW)
+    assert all(len(value) <= 15 for _, value, _ in rows)
+    assert all(len(note) <= 29 for *_, note in rows)  # what fits into a card
+    return {name: (value, note) for name, value, note in rows}
+
+
+def test_figures_fit_their_cards_and_a_later_day_is_named() -> None:
+    many = {"trials_done": 123_456, "trials_budget": 1_000_000, "elapsed_s": 7e5}
+    said_of = headline(30, **many, deadline=NOW + 3 * 86400)
+    assert said_of["Trials done"] == ("123,456", "of 1,000,000, 12%")
+    assert said_of["Time left"] == ("3 days", "12 Sep 2001, the deadline")
+    said_of = headline(30, **many, deadline=NOW + 600)
+    assert said_of["Time left"] == ("10 min", "until 01:56 UTC, the deadline")
+    assert said_of["Failed"] == ("0", "besides, 0 infeasible")
+    said_of = headline(0, trials_done=0, trials_budget=12)
+    assert said_of["Trials done"] == ("0 of 12", "0% of the budget")
+    assert said_of["Rate"] == ("unknown", "no trial has ended yet")
+    said_of = headline(2, state="stopped", trials_done=2, elapsed_s=95)
+    assert said_of["Took"] == ("95.0 s", "while drivers worked")
 
 
 def test_nothing_is_known_of_a_run_that_has_just_begun() -> None:
@@ -133,6 +169,17 @@ def test_highlights_are_the_knee_and_the_best_of_each_objective_once(tmp_path: P
     assert best.figures[0][1].startswith("0.59")
 
 
+def test_a_small_value_beside_large_ones_has_a_unit_of_its_own(tmp_path: Path) -> None:
+    large, small = list(some_rows(5))[-2:]
+    large = replace(large, metrics={**large.metrics, "kv_cache_bytes": 2.0**26})
+    small = replace(small, metrics={**small.metrics, "kv_cache_bytes": 2048.0})
+    make_run(tmp_path / "lm", [large, small])
+    loaded = open_run(tmp_path / "lm")
+    assert quantities_of(loaded)["kv_cache_bytes"].unit == "MiB"
+    least = next(one for one in highlights(loaded, quantities_of(loaded)) if one.trial == 4)
+    assert ("KV cache", "2 KiB") in least.figures
+
+
 def test_plus_minus_is_half_an_interval_in_the_digits_of_the_value() -> None:
     rows = pd.DataFrame({"accuracy": [0.6], "kv_cache_bytes": [2e6]})
     assert plus_minus(quantity("accuracy", rows), 0.6, (0.588, 0.612)) == "0.600 ± 0.012"
@@ -143,9 +190,11 @@ def test_plus_minus_is_half_an_interval_in_the_digits_of_the_value() -> None:
 def test_gains_are_the_sentences_of_the_front_command(tmp_path: Path) -> None:
     make_run(tmp_path / "lm", some_rows(20))
     loaded = open_run(tmp_path / "lm")
-    presets, chance = gains(loaded, quantities_of(loaded))
-    assert "presets" in presets
-    assert chance == against_random(loaded.frame, loaded.run.objectives).sentence
+    said = gains(loaded, quantities_of(loaded))
+    compared = against_presets(loaded.frame, loaded.run.objectives, loaded.noise)
+    assert "presets" in said
+    assert len(said) > 40
+    assert compared.sentences()[0][:25] == said[:25]
 
 
 def status(run: Path, **fields: Any) -> None:
@@ -165,6 +214,9 @@ def test_a_live_run_shows_its_workers_and_one_without_rows_its_first_trial(
     assert "The first trial is running" in said(app)
     assert "It began 47 s ago" in said(app) or "It began 48 s ago" in said(app)
     assert "1 worker is idle or starting." in said(app)
+    status(run, workers=1, running=[{"trial": 0, "origin": "preset:mha", "since": since}])
+    with RunWriter.open(run):  # a line in its place, so that nothing below jumps
+        assert "Every worker has a trial." in said(page_alone("overview", run))
     assert next(metric.value for metric in app.metric) == "0 of 12"
 
 
@@ -206,6 +258,12 @@ def test_hypervolume_over_time(tmp_path: Path) -> None:
     app = page_alone("overview", tmp_path / "lm")
     app.button_group(key="overview_over").set_value(["time"]).run()
     assert not app.exception
+
+
+def test_trials_are_counted_in_whole_numbers_on_the_axis() -> None:
+    growth = pd.DataFrame({"source": ["searched"], "x": [1], "share": [0.5], "text": ["1 trial"]})
+    spec = growth_chart(growth, "trials", "", LIGHT).to_dict()
+    assert spec["layer"][0]["encoding"]["x"]["axis"]["tickMinStep"] == 1
 
 
 def test_presets_alone_have_no_race_to_draw(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from dashboard_examples import (
 )
 
 from dashboard import app_pages
+from dashboard.loading import open_run
 from results import RunWriter, TrialRow
 from search_space import preset
 
@@ -137,6 +138,20 @@ def test_a_run_that_was_deleted_while_open(root: Path, monkeypatch: pytest.Monke
     app = whole_app(root, monkeypatch, run="lm")
     shutil.rmtree(root / "lm")
     assert "There is no run lm" in said(app.run())
+
+
+def test_the_last_rows_of_a_large_run_are_seen_once_its_driver_has_ended(root: Path) -> None:
+    """While it is alive, what takes long to load may be a moment old."""
+    first, second, last = some_rows(3)
+    make_run(root / "lm", [first])
+    status = {"state": "searching", "at": time.time(), "trials_done": 1, "trials_budget": 3}
+    (root / "lm" / "status.json").write_text(json.dumps(status))
+    open_run(root / "lm").seconds = 60.0
+    with RunWriter.open(root / "lm") as writer:
+        writer.append(second)
+        assert len(open_run(root / "lm").frame) == 1
+        writer.append(last)
+    assert len(open_run(root / "lm").frame) == 3
 
 
 def test_the_sidebar_says_what_the_driver_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

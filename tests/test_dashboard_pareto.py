@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows
 
 from dashboard.charts.labels import HEIGHT, LETTER, LINE, WIDTH, placed
+from dashboard.frames.derived import marked_of, report_under
 from dashboard.frames.points import (
     best_of_two,
     front_points,
@@ -23,6 +25,8 @@ from dashboard.frames.points import (
 from dashboard.frames.quantities import quantity
 from dashboard.loading import open_run
 from dashboard.panels.picking import after_click, bounds_in, ranges_of, trials_in
+from dashboard.scope import Scope
+from results import RunWriter, front_report
 from results.report import front_among
 
 
@@ -79,7 +83,7 @@ def test_nothing_on_a_log_axis_is_said(tmp_path: Path) -> None:
 def test_what_is_kept_has_a_front_of_its_own_and_the_rest_is_faded(run: Path) -> None:
     loaded = open_run(run)
     kept = (loaded.report["accuracy"] <= 0.5).to_numpy()
-    under = front_among(loaded.report, loaded.run.objectives, kept)
+    under = front_among(loaded.report, loaded.run.objectives, kept, loaded.noise)
     report = marked(loaded.report, under, kept)
     y, x = (quantity(o.column, report, loaded.run.objectives) for o in loaded.run.objectives[:2])
     points, total = front_points(report, loaded.noise, x, y, (False, False), x)
@@ -91,6 +95,31 @@ def test_what_is_kept_has_a_front_of_its_own_and_the_rest_is_faded(run: Path) ->
     assert places_of(placeable(report, x, y, (False, False)), [3, 999], x, y)["trial"].tolist() == [
         3
     ]
+
+
+def test_what_filters_leave_is_compared_as_the_command_does(run: Path) -> None:
+    loaded = open_run(run)
+    scope = Scope(where="accuracy <= 0.5")
+    under, objectives = report_under(loaded, scope), loaded.run.objectives
+    wanted = front_report(loaded.frame, objectives, lambda d: scope.keeps(d), loaded.noise)
+    for column in ("trial", "on_front", "within_noise_of_front", "same_as", "knee"):
+        assert under[column].tolist() == wanted[column].tolist()
+    near = (under["front_probability"] - wanted["front_probability"]).abs()
+    assert near.max() < 0.15
+    whole = marked_of(loaded, scope)
+    shares = whole.loc[whole["kept"], "front_probability"]
+    assert shares.tolist() == under["front_probability"].tolist()
+
+
+def test_two_objectives_of_one_name_have_a_button_each(tmp_path: Path) -> None:
+    objectives = {"accuracy": "max", "prefill_2048_ratio": "min", "prefill_2048_ms": "min"}
+    described = {"config": {}, "config_text": "", "provenance": {}, "name": "lm"}
+    with RunWriter.create(tmp_path / "lm", objectives=objectives, **described) as writer:
+        for row in some_rows(6):
+            writer.append(replace(row, metrics={**row.metrics, "prefill_2048_ms": 3.0 + row.trial}))
+    app = page_alone("pareto", tmp_path / "lm")
+    said(app)
+    assert sum(b.label.startswith("Lowest prefill 2,048") for b in app.button) == 2
 
 
 def test_a_click_replaces_and_shift_adds_or_takes_away() -> None:

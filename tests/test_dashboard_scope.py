@@ -45,15 +45,25 @@ def test_the_condition_of_a_bound_keeps_the_same_rows(
     wanted = Scope().bounded(Bound("kv_cache_bytes", low, high))
     if wanted:
         by_command = rows_that_meet(wanted.condition, FRAME)
-        near = [end for end in (low, high) if end is not None and np.any(end == FRAME.iloc[:, 1])]
-        assert near or (wanted.keeps(FRAME) == by_command).all()
+        assert (wanted.keeps(FRAME) == by_command).all()
     else:
         assert low is None
         assert high is None
 
 
-def test_an_alternative_among_bounds_stays_together() -> None:
-    wanted = Scope((Bound("accuracy", 0.6),), "kv_cache_bytes < 2e6 or kv_cache_bytes > 9e6")
+def test_a_bound_at_a_design_keeps_it_by_command_too() -> None:
+    frame = pd.DataFrame({"accuracy": [2 / 3, 1 / 3], "kv_cache_bytes": [2.0**40 + 1, 1.0]})
+    for row in range(2):
+        for column in frame:
+            end = float(frame[column][row])
+            assert rows_that_meet(Bound(str(column), end, end).condition, frame)[row]
+
+
+@pytest.mark.parametrize("join", ["or ", "or(", "|"])
+def test_an_alternative_among_bounds_stays_together(join: str) -> None:
+    close = ")" if "(" in join else ""
+    where = f"kv_cache_bytes < 2e6 {join}kv_cache_bytes > 9e6{close}"
+    wanted = Scope((Bound("accuracy", 0.6),), where)
     assert wanted.keeps(FRAME).tolist() == rows_that_meet(wanted.condition, FRAME).tolist()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -216,3 +217,23 @@ def test_the_page_shows_a_card_and_the_window_of_the_url(tmp_path: Path) -> None
     app.button(key="timeline_Later").click().run()
     assert app.query_params["window"] == "600"
     assert worked(tmp_path / "lm").bars["trial"].nunique() == 60
+
+
+def test_workers_that_are_not_drawn_are_told_of(tmp_path: Path) -> None:
+    make_run(tmp_path / "lm", (row(n, f"n:{n}", 0, 29) for n in range(50)))
+    words = said(page_alone("timeline", tmp_path / "lm"))
+    assert "48 of 50 trials are drawn. 48 of 50 workers are drawn." in words
+    assert "earlier" not in words
+
+
+def test_a_trial_on_its_way_is_selected_without_a_row(tmp_path: Path) -> None:
+    run = tmp_path / "lm"
+    make_run(run, [row(0, "n:1", 0, 29)])
+    doing = {"trial": 1, "phase": "training", "share": 0.4, "worker": "n:1", "since": AT}
+    (run / "status.json").write_text(
+        json.dumps({"state": "searching", "at": AT, "running": [doing]})
+    )
+    words = said(page_alone("timeline", run, trial="1"))
+    assert "Trial 1 is on its way: training, 40%." in words
+    assert "no trial 1" not in words
+    assert "This run has no trial 2" in said(page_alone("timeline", run, trial="2"))

@@ -312,6 +312,21 @@ def test_what_somebody_else_saved_is_not_lost(run: Path) -> None:
     assert read_annotations(run).of(3).note == "mine"
 
 
+def test_a_note_that_nobody_saw_is_not_written_over(run: Path) -> None:
+    app = page_alone("trials", run, trial="3")
+    annotate(run, 3, note="theirs")  # since the page was drawn
+    app.text_area[0].set_value("mine")
+    save = next(button for button in app.button if button.label == "Save")
+    save.click().run()
+    assert read_annotations(run).of(3).note == "theirs"
+    assert "Not saved: somebody else wrote another note meanwhile" in said(app)
+    assert "theirs" in said(app)
+    assert app.text_area[0].value == "mine"
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert read_annotations(run).of(3).note == "mine"  # now that theirs was shown
+    assert "Not saved" not in said(app)
+
+
 def test_what_cannot_be_saved_stays_typed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page_alone("trials", run, trial="3")
     next(m for m in app.multiselect if m.label == "Tags").set_value(["two words"])

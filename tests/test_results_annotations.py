@@ -106,6 +106,7 @@ def test_damaged_lines_hide_no_others(run: Path) -> None:
         encode({"trial": "1", "note": "x"}),
         encode({"trial": True}),
         encode({"trial": 2, "note": 7, "tag": ["<b>", 3], "untag": "x", "at": "y"}),
+        encode({"trial": 3, "note": "of no time", "at": 1e300}),
         b"00000000 2 []\n",
     ]
     with open(run / ANNOTATIONS, "ab") as file:
@@ -116,6 +117,7 @@ def test_damaged_lines_hide_no_others(run: Path) -> None:
     assert known.of(1).note == "first"
     assert known.of(4).tags == ("last",)
     assert not known.of(2)
+    assert known.of(3) == Annotation("of no time")
 
 
 def test_two_processes_lose_nothing(run: Path) -> None:
@@ -192,6 +194,7 @@ def test_the_command_sets_and_shows(run: Path) -> None:
         "at": 0,
     }
     assert "tags: b\nnote: slow to decode" in note("3", "--untag", "a").stdout
+    assert "note: \ufffd[31mred\n" in note("3", "\x1b[31mred").stdout  # no terminal obeys it
     refused = note("99", "x")
     assert refused.returncode == 2
     assert f"{run} has no result of trial 99; it has trials 0 to 4" in refused.stderr

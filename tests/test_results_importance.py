@@ -9,7 +9,15 @@ import pytest
 from results.design_axes import DesignAxes, axis_words, design_axes, value_words
 from results.importance import LEAST, importances
 from results.motifs import motifs, sentence, wilson
-from results.slices import EXACT_PAIRS, by_layer, by_two, groups, interactions, means
+from results.slices import (
+    EXACT_PAIRS,
+    by_layer,
+    by_two,
+    extremes,
+    groups,
+    interactions,
+    means,
+)
 from search_space import Dense, Design, Heads, LayerDesign, NoPosition, SlidingWindow, preset
 
 KV = (1, 2, 4)
@@ -176,3 +184,57 @@ def test_one_design_has_no_motifs() -> None:
     table = motifs(axes, np.array([True]))
     assert table.empty
     assert sentence(table, 1) == "Nothing that varies can be compared (1 design on the front)."
+
+
+def test_a_range_without_values_is_no_group() -> None:
+    values = np.array([0.0] * 5 + [0.5] * 60 + list(np.linspace(0.6, 9, 20)))
+    codes, names, middles = groups(values)
+    assert set(codes) == set(range(len(names)))
+    assert np.isfinite(middles).all()
+
+
+def test_groups_farthest_apart_are_rarely_told_apart_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.arange(260) % 13
+    names, middles = [str(i) for i in range(13)], np.arange(13.0)
+    noise = rng.normal(size=(200, 260))
+    found = [extremes(means(codes, names, middles, each)) for each in noise]
+    assert sum(each is not None and each[2] for each in found) <= 16  # 10 are expected at most
+    one = extremes(means(codes, names, middles, noise[0] + 3.0 * (codes == 4)))
+    assert one is not None
+    assert (one[1]["group"], one[2]) == ("4", True)
+    few = np.where(codes == 12, 30.0, 0.0) * (np.arange(260) % 3) + 3.0 * (codes == 4) + noise[0]
+    uneven = extremes(means(codes, names, middles, few))
+    assert uneven is not None  # the highest varies too much, and the next one is sure
+    assert uneven[2]
+    assert extremes(means(codes[:20], names, middles, noise[0, :20])) is None
+
+
+def test_the_curve_of_one_axis_is_no_pair() -> None:
+    found = []
+    for seed in range(12):
+        axes = axes_of(some_designs(250, seed))
+        one = axes.figures["kv_heads"].to_numpy()
+        noise = 0.02 * np.random.default_rng(seed).normal(size=250)
+        found += [interactions(axes.figures, values) for values in (one**2, np.log(one) + noise)]
+    assert sum(bool(pairs["sure"].any()) for pairs in found) <= 3
+
+
+def test_rare_motifs_are_rarely_taken_for_what_a_front_shares() -> None:
+    rng = np.random.default_rng(0)
+    layers = [LayerDesign(Heads(4, 2, 16), pattern) for pattern in (Dense(), SlidingWindow(8))]
+    kinds = rng.random((600, 6)) < 0.02
+    designs = [Design(64, 256, tuple(layers[int(kind)] for kind in row)) for row in kinds]
+    axes = axes_of(designs)
+    claims = 0
+    for _ in range(60):
+        front = np.zeros(600, dtype=bool)
+        front[rng.choice(600, 5, replace=False)] = True
+        claims += bool(motifs(axes, front)["sure"].any())
+    assert claims <= 7
+
+
+def test_an_empty_front_has_no_motifs() -> None:
+    axes = axes_of(some_designs(20))
+    assert motifs(axes, np.zeros(20, dtype=bool)).empty
+    assert motifs(axes.only(np.zeros(20, dtype=bool)), np.zeros(0, dtype=bool)).empty

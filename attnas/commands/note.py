@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from results import find_run, read_run
 from results.annotations import Annotation, annotate, read_annotations
 
 RUNS = Path("runs")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a note may be a stranger's
 
 
 def note_trial(
@@ -44,4 +46,4 @@ def _lines(trial: int, path: Path, said: Annotation) -> list[str]:
     when = "" if said.at is None else time.strftime(", %F %T", time.localtime(said.at))
     lines = [f"trial {trial} of {path}{when}"]
     lines += [f"tags: {', '.join(said.tags)}"] if said.tags else []
-    return lines + (["note: " + said.note] if said.note else [])
+    return lines + (["note: " + UNPRINTABLE.sub("\ufffd", said.note)] if said.note else [])

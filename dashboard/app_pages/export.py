@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import selection
 from dashboard.export_job import Request, jobs
+from dashboard.frames.candidates import lowered
 from dashboard.frames.derived import quantities_of, report_under
 from dashboard.frames.designs import read_design
 from dashboard.frames.exporting import (
@@ -18,6 +19,7 @@ from dashboard.frames.exporting import (
     complete_row,
     default_folder,
     export_arguments,
+    folder_of,
     folder_problem,
     picks,
     without_weights,
@@ -99,8 +101,7 @@ def _choice(loaded: Loaded) -> int | None:
 
 def _named(q: Quantity) -> str:
     """`Best accuracy`, `Lowest KV cache`."""
-    title = q.title if q.title[1:2].isupper() else q.title[:1].lower() + q.title[1:]
-    return f"{'Best' if q.objective.direction == 'max' else 'Lowest'} {escaped(title)}"
+    return f"{'Best' if q.objective.direction == 'max' else 'Lowest'} {escaped(lowered(q.title))}"
 
 
 def _missing(loaded: Loaded) -> None:
@@ -204,9 +205,9 @@ def _form(loaded: Loaded, view: View, trial: int, design: Design | None) -> None
         )
     if problem is not None:
         st.text(f"{problem} The design alone can be written, with --weights none.")
-    to = Path(folder.strip()).expanduser() if folder.strip() else Path("out")
-    arguments = export_arguments(view.path, trial, to, target, weights=weights, check=check)
     refusal = folder_problem(folder)
+    to = folder_of(folder if refusal is None else free)
+    arguments = export_arguments(view.path, trial, to, target, weights=weights, check=check)
     last = jobs().last
     is_busy = last is not None and last.state == "running"
     if refusal:

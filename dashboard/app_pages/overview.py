@@ -141,6 +141,8 @@ def _workers(beat: Heartbeat) -> None:
     idle = (beat.workers or 0) - len(beat.running)
     if idle > 0:
         st.caption(f"{idle:,} worker{' is' if idle == 1 else 's are'} idle or starting.")
+    else:
+        st.caption("Every worker has a trial." if beat.workers else "\u00a0")
 
 
 def _growth(loaded: Loaded) -> None:
@@ -225,10 +227,9 @@ def _best(loaded: Loaded, view: View) -> None:
 
 def _gains(loaded: Loaded) -> None:
     """Sentences of ours; names of presets are text."""
-    if said := [sentence for sentence in gains_of(loaded) if sentence not in summary_of(loaded)]:
+    if said := gains_of(loaded):
         st.subheader("What the search added", anchor=False)
-        for sentence in said:
-            st.text(sentence)
+        st.text(said)
 
 
 def _failures(loaded: Loaded, view: View) -> None:

@@ -56,7 +56,8 @@ def _body(loaded: Loaded, view: View) -> None:
         two_axes(loaded, axes, q)
         _motifs(loaded, kept)
     metric = f" --metric {shlex.quote(q.column)}"
-    show_command(f"attnas parameters {view.name}{metric}", "The same from a shell:")
+    says = "The same of all designs, from a shell:" if kept else "The same from a shell:"
+    show_command(f"attnas parameters {view.name}{metric}", says)
 
 
 def _metric(by_column: dict[str, Quantity], loaded: Loaded) -> Quantity:
@@ -190,4 +191,5 @@ def _motifs(loaded: Loaded, kept: Scope) -> None:
     st.caption(
         "Bars are 95% intervals over the designs of the front. Strong rows differ beyond chance, "
         f"counting that {len(table)} motifs were looked at; pale ones may not differ."
+        + (" All designs are here all that the filters keep." if kept else "")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import streamlit as st
 
 from dashboard import selection
@@ -63,12 +65,9 @@ def _body(loaded: Loaded, view: View) -> None:
             best_buttons(loaded, under, objectives)
             front_panel(loaded, under, objectives, axes[0])
         selection_panel(loaded, view, under)
-    condition = f" --where {_quoted(kept.condition)}" if kept.condition else ""
-    show_command(f"attnas front {view.name}{condition}", "The same from a shell:")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', "") + '"'
+    condition = f" --where {shlex.quote(kept.condition)}" if kept.condition else ""
+    but = ", but of all origins," if kept.sources else ""
+    show_command(f"attnas front {view.name}{condition}", f"The same{but} from a shell:")
 
 
 def _axes(by_column: dict[str, Quantity], loaded: Loaded) -> tuple[Axes, Quantity | None, Mode]:

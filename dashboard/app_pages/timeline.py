@@ -24,6 +24,7 @@ from dashboard.frames.spans import (
 )
 from dashboard.frames.units import seconds_text
 from dashboard.frames.windows import WINDOWS, Window, default_window, spelled, window_of
+from dashboard.heartbeat import doing_now
 from dashboard.live import refreshing
 from dashboard.loading import Loaded, open_run
 from dashboard.look import palette
@@ -55,8 +56,7 @@ def _body(loaded: Loaded, view: View) -> None:
         _lanes(loaded, worked, window)
         trial = selection.trial()
         if trial is not None:
-            trial_card(loaded, trial, view)
-            view.link("trials", "Its row, curves and logs", trial=trial)
+            _selected(loaded, trial, view)
         _workers(loaded)
     show_command(f"attnas status {view.name}", "The same run from a shell:")
 
@@ -136,8 +136,8 @@ def _use(loaded: Loaded, worked: Worked, window: Window) -> None:
     began = time.strftime("%d %B %Y %H:%M", time.gmtime(worked.began_at))
     frame_said = " The frame is what is drawn below; a click moves it." if window.seconds else ""
     st.caption(
-        f"The whole run: how many workers did what, on average. It began on {began} UTC and "
-        f"took {seconds_text(worked.seconds)}.{frame_said}"
+        f"The whole run: how many workers did what, on average. Its first trial began on {began} "
+        f"UTC; the last to end did so {seconds_text(worked.seconds)} later.{frame_said}"
     )
 
 
@@ -152,7 +152,9 @@ def _lanes(loaded: Loaded, worked: Worked, window: Window) -> None:
     shown = thinned(bars, MOST_BARS)
     now = running_segments(worked, read_heartbeat(loaded.path), time.time())
     now = now if window.until is None else now.iloc[:0]
-    lanes = sorted({*shown["worker"], *now["worker"]}, key=lane_key)[:MOST_LANES]
+    cut = len(bars) - len(shown)
+    workers = sorted({*shown["worker"], *now["worker"]}, key=lane_key)
+    lanes = workers[:MOST_LANES]
     shown = shown[shown["worker"].isin(lanes)]
     drawn = segments(worked, shown, parts)
     drawn = pd.concat([drawn.assign(said=_known(drawn)), now[now["worker"].isin(lanes)]])
@@ -182,7 +184,7 @@ def _lanes(loaded: Loaded, worked: Worked, window: Window) -> None:
         alt=f"What each of {len(lanes)} workers did from {seconds_text(max(0, low))} to "
         f"{seconds_text(high)}; the table below has their shares of time.",
     )
-    _fine_print(worked, bars, shown)
+    _fine_print(worked, len(shown), cut, len(workers))
 
 
 def _known(drawn: pd.DataFrame) -> list[str]:
@@ -206,23 +208,36 @@ def _picked() -> None:
         selection.put_trial(int(points[0]["trial"]))
 
 
-def _fine_print(worked: Worked, bars: pd.DataFrame, shown: pd.DataFrame) -> None:
+def _fine_print(worked: Worked, shown: int, cut: int, workers: int) -> None:
+    """How to read it, and what of it is not drawn: `cut` trials and some workers."""
     notes = ["A lane is a worker; a mark at a trial's end says how it ended, none that it is "]
     notes += ["complete. Click selects, drag pans, scroll zooms, double click resets."]
-    if len(shown) < len(worked.bars):
-        notes.append(f" {len(shown):,} of {len(worked.bars):,} trials are drawn")
-        cut = len(bars) - len(shown)
+    if shown < len(worked.bars):
+        notes.append(f" {shown:,} of {len(worked.bars):,} trials are drawn")
         notes.append(f", {cut:,} earlier ones of this window not." if cut else ".")
-    if not bars["detail"].all():
+    if workers > MOST_LANES:
+        notes.append(f" {MOST_LANES} of {workers:,} workers are drawn.")
+    if not worked.bars["detail"].all():
         notes.append(" Rows of an older attnas do not say when they trained and measured.")
     st.caption("".join(notes))
+
+
+def _selected(loaded: Loaded, trial: int, view: View) -> None:
+    """Its card; of one that has no row yet, what it does now."""
+    running = {each.trial: each for each in read_heartbeat(view.path).running}
+    if loaded.row_of(trial) is None and trial in running:
+        doing = doing_now(running[trial]) or "no more is known"
+        st.text(f"Trial {trial} is on its way: {doing}. What came of it appears here.")
+        return
+    trial_card(loaded, trial, view)
+    view.link("trials", "Its row, curves and logs", trial=trial)
 
 
 def _workers(loaded: Loaded) -> None:
     """In numbers."""
     st.subheader("Workers", anchor=False)
     table = lanes_of(loaded)
-    percent = st.column_config.NumberColumn(format="%.0f%%", width=95)
+    percent = st.column_config.NumberColumn(format="%.0f%%", width=88)
     others = {c: percent for c in table.columns if c not in ("Worker", "Trials", "Busy")}
     st.dataframe(
         table,
@@ -231,7 +246,7 @@ def _workers(loaded: Loaded) -> None:
         height=38 + 35 * min(len(table), 10),
         column_config={
             "Worker": st.column_config.TextColumn(width="medium"),
-            "Trials": st.column_config.NumberColumn(format="%d", width=70),
+            "Trials": st.column_config.NumberColumn(format="localized", width=70),
             "Busy": st.column_config.ProgressColumn(
                 min_value=0, max_value=100, format="%.0f%%", width=140
             ),

@@ -38,9 +38,12 @@ def growth_chart(
         scale=alt.Scale(zero=False, padding=12),
         axis=alt.Axis(format=".0%", tickCount=5),
     )
-    x = alt.X(
-        "x:Q", title=title, axis=alt.Axis(tickCount=6, format="~r" if over == "time" else ",d")
+    axis = (
+        alt.Axis(tickCount=6, format="~r")
+        if over == "time"
+        else alt.Axis(tickCount=6, format=",d", tickMinStep=1)
     )
+    x = alt.X("x:Q", title=title, axis=axis)
     dash = alt.StrokeDash(
         "kind:N", scale=alt.Scale(domain=kinds, range=[[1, 0], [6, 3], [2, 3]]), legend=None
     )

@@ -15,6 +15,7 @@ from dashboard.frames.quantities import Quantity
 from dashboard.frames.trials import learning_curves, quantities
 from dashboard.loading import Loaded, Stamp
 from dashboard.scope import Bools, Scope
+from results import against_random
 from results.report import front_among
 from search_space import Design
 
@@ -48,6 +49,11 @@ def marked_of(loaded: Loaded, scope: Scope) -> pd.DataFrame:
 def summary_of(loaded: Loaded) -> str:
     """What came of the trials, in a line."""
     return _summary(loaded.identity, loaded)
+
+
+def against_chance_of(loaded: Loaded) -> str:
+    """What can be said of the search against random designs."""
+    return _against_chance(loaded.identity, loaded)
 
 
 def reference_for(loaded: Loaded, design: Design) -> tuple[Design, str]:
@@ -86,8 +92,13 @@ def kept_of(loaded: Loaded, scope: Scope) -> Bools:
 
 
 def report_under(loaded: Loaded, scope: Scope) -> pd.DataFrame:
-    """The report of the designs that are kept, with the front and the knee among these."""
-    return _report_under(loaded.identity, scope, loaded) if scope else loaded.report
+    """The report of the designs that are kept: what compares designs compares these alone."""
+    return _report_under(loaded.identity, scope, loaded) if scope else with_sureness(loaded)
+
+
+def with_sureness(loaded: Loaded) -> pd.DataFrame:
+    """The report with `front_probability`, for which it waits where the run was just read."""
+    return loaded.report.assign(front_probability=loaded.sure.result())
 
 
 # An argument with an underscore is no part of a cache's key: the identity stands for it.
@@ -95,7 +106,12 @@ def report_under(loaded: Loaded, scope: Scope) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _summary(identity: Identity, _loaded: Loaded) -> str:
-    return summary(_loaded.frame, _loaded.run.objectives)
+    return summary(_loaded.frame, against_chance_of(_loaded))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _against_chance(identity: Identity, _loaded: Loaded) -> str:
+    return against_random(_loaded.frame, _loaded.run.objectives).sentence
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -105,7 +121,7 @@ def _quantities(identity: Identity, _loaded: Loaded) -> dict[str, Quantity]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _marked(identity: Identity, scope: Scope, _loaded: Loaded) -> pd.DataFrame:
-    return marked(_loaded.report, report_under(_loaded, scope), kept_of(_loaded, scope))
+    return marked(with_sureness(_loaded), report_under(_loaded, scope), kept_of(_loaded, scope))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -159,4 +175,5 @@ def _kept(identity: Identity, scope: Scope, _loaded: Loaded) -> Bools:
 
 @st.cache_resource(max_entries=2, show_spinner=False)  # of a long run, tens of megabytes each
 def _report_under(identity: Identity, scope: Scope, _loaded: Loaded) -> pd.DataFrame:
-    return front_among(_loaded.report, _loaded.run.objectives, kept_of(_loaded, scope))
+    kept = kept_of(_loaded, scope)
+    return front_among(_loaded.report, _loaded.run.objectives, kept, _loaded.noise)

@@ -29,8 +29,8 @@ def highlights_of(loaded: Loaded) -> list[Highlight]:
     return _highlights(loaded.identity, loaded)
 
 
-def gains_of(loaded: Loaded) -> list[str]:
-    """What the search added, in sentences."""
+def gains_of(loaded: Loaded) -> str:
+    """What the search added to the presets, in sentences."""
     return _gains(loaded.identity, loaded)
 
 
@@ -70,7 +70,7 @@ def _highlights(identity: Identity, _loaded: Loaded) -> list[Highlight]:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _gains(identity: Identity, _loaded: Loaded) -> list[str]:
+def _gains(identity: Identity, _loaded: Loaded) -> str:
     return gains(_loaded, quantities_of(_loaded))
 
 

@@ -93,8 +93,8 @@ def cache_curves(designs: dict[str, Design], dtype: str = "float32") -> pd.DataF
     """KV-cache bytes of each design at contexts up to its own longest."""
     rows = []
     for name, design in designs.items():
-        steps = np.unique(np.geomspace(16, max(design.context, 17), 48).astype(int))
-        for context in steps[steps <= design.context]:
+        first = min(16, design.context)
+        for context in np.unique(np.rint(np.geomspace(first, design.context, 48)).astype(int)):
             rows.append((name, int(context), kv_cache_bytes(design, int(context), dtype)))
     return pd.DataFrame(rows, columns=["design", "context", "bytes"])
 

@@ -130,11 +130,19 @@ def default_folder(loaded: Loaded, trial: int) -> str:
     return f"out/{name}-{trial}"
 
 
+def folder_of(text: str) -> Path:
+    """The folder that somebody typed; RuntimeError for a home folder that there is none of."""
+    return Path(text.strip()).expanduser()
+
+
 def folder_problem(text: str) -> str | None:
     """Why nothing can be written there, as far as it can be told before; None where it can."""
     if not text.strip() or "\0" in text:
         return "Name the folder to write into."
-    folder = Path(text.strip()).expanduser()
+    try:
+        folder = folder_of(text)
+    except RuntimeError:  # as ~nobody says it
+        return f"There is no home folder {text.strip()[:60].split('/')[0]}; name another folder."
     try:
         if folder.is_dir() and any(folder.iterdir()):
             return f"{folder} is not empty; name a new folder."

@@ -10,7 +10,10 @@ import pandas as pd
 
 from dashboard.frames.origins import PRESET, RANDOM, SEARCHED
 from dashboard.scope import sources_of
-from results import Objective, hypervolume, non_dominated
+from results import Objective
+from results.box import Box, shares_as_it_grows
+
+Floats = npt.NDArray[np.float64]
 
 CHECKPOINTS = 60
 COLUMNS = ("source", "trials", "hours", "share")
@@ -27,34 +30,24 @@ def growth_by_source(frame: pd.DataFrame, objectives: Sequence[Objective]) -> pd
     if rows.empty:
         return pd.DataFrame({name: [] for name in COLUMNS})
     rows = rows.sort_values("told_at", kind="stable")
-    signed = pd.DataFrame({o.column: o.signed(rows[o.column]) for o in objectives})
-    span = (signed.max() - signed.min()).replace(0, 1.0)
-    unit = (signed - signed.min()) / span
+    signed = np.stack([o.signed(rows[o.column].to_numpy(dtype=float)) for o in objectives], axis=1)
+    unit = Box.around(signed).unit(signed)
     hours = (rows["finished_at"] - frame["started_at"].min()).to_numpy(dtype=np.float64) / 3600
     hours = np.maximum.accumulate(hours)  # in order of events, whatever clocks did
     kinds = sources_of(rows["origin"])
-    axes = [Objective(column, "min") for column in columns]
     parts = []
     for kind in (SEARCHED, RANDOM, PRESET):
         of_kind = kinds == kind
         if of_kind.any():
             whole = kind == PRESET
-            grown = _growth(unit[of_kind], hours[of_kind], axes, 1 if whole else CHECKPOINTS)
+            grown = _growth(unit[of_kind], hours[of_kind], 1 if whole else CHECKPOINTS)
             parts.append(grown.assign(source=kind))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
-def _growth(
-    unit: pd.DataFrame, hours: npt.NDArray[np.float64], axes: Sequence[Objective], points: int
-) -> pd.DataFrame:
-    """The share of the unit box (and a tenth) dominated by the first trials, at checkpoints."""
-    corner = [1.1] * len(axes)
+def _growth(unit: Floats, hours: Floats, points: int) -> pd.DataFrame:
+    """The share of the box that the first trials dominate, at checkpoints."""
     first = 1 if points > 1 else len(unit)
     ends = np.unique(np.linspace(first, len(unit), points).astype(int))
-    front = unit.iloc[:0]
-    shares = []
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        front = pd.concat([front, unit.iloc[start:end]])
-        front = front[non_dominated(front, axes)]
-        shares.append(hypervolume(front, axes, corner) / 1.1 ** len(axes))
+    shares = shares_as_it_grows(unit, ends.tolist())
     return pd.DataFrame({"trials": ends, "hours": hours[ends - 1], "share": shares})

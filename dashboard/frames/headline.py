@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 
 from dashboard.frames.progress import Progress
+from dashboard.frames.units import seconds_text
 from dashboard.heartbeat import duration
 from results import Heartbeat
 
 Figure = tuple[str, str, str]  # what it is, its value, and a note
+LONGEST = 15  # characters of a value that fit into its card
+DAY = 24 * 3600.0
+LAST = 253402300799.0  # the last second that has a year of four digits
+NONE_ENDED = "no trial has ended yet"
 
 
 def figures(progress: Progress, beat: Heartbeat, now: float) -> list[Figure]:
@@ -21,34 +26,42 @@ def figures(progress: Progress, beat: Heartbeat, now: float) -> list[Figure]:
     elif beat.workers is not None:
         found.append(("Workers", f"{beat.workers:,}", "at once"))
     share = progress.broken_share
-    note = f"{progress.broken:,} of {progress.ended:,}; {progress.refused:,} infeasible"
-    found.append(("Failed", "none yet" if share is None else _percent(share), note))
+    value = "none yet" if share is None else _share(progress.broken, share)
+    found.append(("Failed", value, f"besides, {progress.refused:,} infeasible"))
     return found
 
 
 def _done(progress: Progress) -> Figure:
-    of = "" if progress.budget is None else f" of {progress.budget:,}"
-    note = "" if progress.share is None else f"{progress.share:.0%} of the budget"
-    return "Trials done", f"{progress.done:,}{of}", note
+    done, share = f"{progress.done:,}", progress.share
+    if progress.budget is None or share is None:
+        return "Trials done", done, ""
+    of = f" of {progress.budget:,}"
+    if len(done + of) > LONGEST:
+        return "Trials done", done, f"{of.strip()}, {share:.0%}"
+    return "Trials done", done + of, f"{share:.0%} of the budget"
 
 
 def _rate(progress: Progress) -> Figure:
     rate = progress.rate if progress.recent is None else progress.recent
-    value = "unknown" if rate is None else f"{rate:,.{int(rate < 10)}f} an hour"
+    if rate is None:
+        return "Rate", "unknown", NONE_ENDED
+    value = f"{rate:,.{int(rate < 10)}f} an hour"
     over = "" if progress.rate is None else f"{progress.rate:,.0f} an hour over all"
     return "Rate", value, over if progress.recent is not None else "while drivers worked"
 
 
 def _left(progress: Progress, now: float) -> Figure:
     if progress.seconds_left is None:
-        return "Time left", "unknown", "no trial has ended yet"
+        return "Time left", "unknown", NONE_ENDED
     by = "the deadline" if progress.ends_by == "deadline" else "at this rate"
-    ends = time.strftime("%H:%M", time.gmtime(now + progress.seconds_left))
-    return "Time left", duration(progress.seconds_left), f"until {ends} UTC, {by}"
+    is_today = progress.seconds_left < DAY
+    at = time.gmtime(min(now + progress.seconds_left, LAST))
+    ends = time.strftime("until %H:%M UTC" if is_today else "%d %b %Y", at)
+    return "Time left", duration(progress.seconds_left), f"{ends}, {by}"
 
 
 def _took(progress: Progress) -> Figure:
-    value = "unknown" if progress.elapsed is None else duration(progress.elapsed)
+    value = "unknown" if progress.elapsed is None else seconds_text(progress.elapsed)
     return "Took", value, "while drivers worked"
 
 
@@ -56,5 +69,6 @@ def _said(beat: Heartbeat) -> str:
     return "" if beat.phase in (None, "searching") else "see the driver's word below"
 
 
-def _percent(share: float) -> str:
-    return "0%" if share == 0 else f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+def _share(count: int, share: float) -> str:
+    """`12 (1.2%)`."""
+    return f"{count:,} ({share:.{int(share < 0.1)}%})" if count else "0"

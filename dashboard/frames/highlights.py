@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.quantities import Interval, Quantity
+from dashboard.frames.candidates import lowered
+from dashboard.frames.quantities import Interval, Quantity, quantity
 from dashboard.loading import Loaded
-from results import against_presets, against_random, interval
+from results import against_presets, interval
 from results.origins import STRATEGY
 
 
@@ -36,7 +37,7 @@ def highlights(loaded: Loaded, by_column: dict[str, Quantity]) -> list[Highlight
             place = int(np.nanargmin(objective.signed(front[objective.column])))
             trial = int(front["trial"].iloc[place])
             best = "highest" if objective.direction == "max" else "lowest"
-            titles.setdefault(trial, []).append(f"{best} {_inside(q.title)}")
+            titles.setdefault(trial, []).append(f"{best} {lowered(q.title)}")
     rows = {int(row["trial"]): row for _, row in front.iterrows()}
     return [
         Highlight(
@@ -64,28 +65,22 @@ def plus_minus(q: Quantity, value: float, bounds: Interval | None) -> str:
     return f"{plain} ± {half:,.{places}f}{unit}"
 
 
-def gains(loaded: Loaded, by_column: Mapping[str, Quantity]) -> list[str]:
-    """What the search added to the presets and to random designs, as `attnas front` says it."""
+def gains(loaded: Loaded, by_column: Mapping[str, Quantity]) -> str:
+    """What the search added to the presets, as `attnas front` says it; empty without presets."""
     frame, objectives = loaded.frame, loaded.run.objectives
     origins = frame["origin"].astype(str)
     strategy = origins.str.contains(STRATEGY, regex=False).any()
     chance = origins.str.contains("random", regex=False).any()
-    said: list[str] = []
-    if origins.str.contains("preset:", regex=False).any() and (strategy or chance):
-        compared = against_presets(frame, objectives, loaded.noise)
-        said.append(" ".join(compared.sentences(lambda column: _inside(by_column[column].title))))
-    if strategy:
-        said.append(against_random(frame, objectives).sentence)
-    return said
+    if not (strategy or chance) or not origins.str.contains("preset:", regex=False).any():
+        return ""
+    compared = against_presets(frame, objectives, loaded.noise)
+    return " ".join(compared.sentences(lambda column: lowered(by_column[column].title)))
 
 
 def _figure(loaded: Loaded, row: pd.Series, q: Quantity) -> str:
-    return plus_minus(q, float(row[q.column]), interval(row, q.column, loaded.noise))
-
-
-def _inside(title: str) -> str:
-    """A title within a sentence: `accuracy`, but `KV cache`."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+    """In the unit of the value itself, as a trial's card has it."""
+    own = quantity(q.column, pd.DataFrame({q.column: [row[q.column]]}), loaded.run.objectives)
+    return plus_minus(own, float(row[q.column]), interval(row, q.column, loaded.noise))
 
 
 def _capital(text: str) -> str:

@@ -13,14 +13,12 @@ from dashboard.scope import Bools, sources_of
 from results import (
     Noise,
     Objective,
-    against_random,
     non_dominated,
 )
 from results.intervals import intervals
 from results.outcomes import outcome_counts
 
-SHOWN = 2000  # points that a browser draws and pans without a stutter
-CHECKPOINTS = 60
+SHOWN = 1000  # points that a browser draws and pans without a stutter
 FRONT, WITHIN, DOMINATED = "on the front", "within noise of it", "dominated"
 
 
@@ -90,14 +88,14 @@ def places_of(
 
 
 def marked(report: pd.DataFrame, under: pd.DataFrame, kept: Bools) -> pd.DataFrame:
-    """A whole report with the front and the knee of what is kept, which is a column."""
-    front = set(under.loc[under["on_front"], "key"])
-    knee = set(under.loc[under["knee"], "key"])
-    changed = {
-        "on_front": report["key"].isin(front).to_numpy(),
-        "knee": report["key"].isin(knee).to_numpy(),
-    }
-    return report.assign(**changed, kept=kept)
+    """A whole report with what is said of the kept designs among themselves, and a column `kept`.
+
+    `under` are these, in the report's order.
+    """
+    found = report.assign(on_front=False, knee=False, kept=kept)
+    for name in ("on_front", "knee", "within_noise_of_front", "front_probability"):
+        found.loc[kept, name] = under[name].array
+    return found
 
 
 def thinned(report: pd.DataFrame, wanted: Bools | None = None) -> pd.DataFrame:
@@ -166,12 +164,12 @@ def share_text(share: object) -> str:
     return f"{value:.0f}%"
 
 
-def summary(frame: pd.DataFrame, objectives: Sequence[Objective]) -> str:
-    """How many trials came to what, and what their number allows to say."""
+def summary(frame: pd.DataFrame, against_chance: str) -> str:
+    """How many trials came to what, and what can be said of the search against chance."""
     parts = [f"{count:,} {word}" for word, count in outcome_counts(frame).items()]
     total = f"{len(frame):,} trial{'' if len(frame) == 1 else 's'}"
     text = f"{total}: {', '.join(parts)}."
-    return f"{text} {against_random(frame, objectives).sentence}"
+    return f"{text} {against_chance}"
 
 
 def _status(report: pd.DataFrame) -> list[str]:

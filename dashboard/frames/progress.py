@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from dashboard.frames.spans import times_away
+from dashboard.heartbeat import DOING
 from results import Heartbeat
 from results.outcomes import given_back
 
@@ -50,7 +52,7 @@ def progress_of(frame: pd.DataFrame, beat: Heartbeat, now: float) -> Progress:
     done = len(ended) if beat.trials_done is None else beat.trials_done
     elapsed = _elapsed(frame) if beat.elapsed_s is None else beat.elapsed_s
     rate = 3600 * done / elapsed if elapsed and done else None
-    recent = _recent(ended, now) if beat.live else None
+    recent = _recent(frame, ended, beat, now) if beat.live else None
     left, by = _left(beat, done, recent or rate)
     counts = ended["state"].astype(str).value_counts()
     return Progress(
@@ -74,12 +76,24 @@ def _elapsed(frame: pd.DataFrame) -> float | None:
     return max(0.0, float(frame["finished_at"].max() - frame["started_at"].min()))
 
 
-def _recent(ended: pd.DataFrame, now: float) -> float | None:
-    """Trials an hour since the last but so many ended."""
+def _recent(frame: pd.DataFrame, ended: pd.DataFrame, beat: Heartbeat, now: float) -> float | None:
+    """Trials an hour since the last but so many ended, without times in which nobody worked."""
     times = np.sort(ended["finished_at"].to_numpy(dtype=np.float64))[-RECENT - 1 :]
     if len(times) < 2 or now <= times[0]:
         return None
-    return 3600 * (len(times) - 1) / (max(now, float(times[-1])) - float(times[0]))
+    since, until = float(times[0]), max(now, float(times[-1]))
+    late = frame.loc[frame["finished_at"] >= since, ["started_at", "finished_at"]]
+    begun = [now - running.seconds for running in beat.running if running.seconds is not None]
+    away = times_away(
+        pd.DataFrame(
+            {
+                "start": [*late["started_at"], *begun],
+                "end": [*late["finished_at"], *(until for _ in begun)],
+            }
+        )
+    )
+    worked = until - since - float((away["end"] - away["start"]).sum())
+    return 3600 * (len(times) - 1) / worked
 
 
 def _left(beat: Heartbeat, done: int, rate: float | None) -> tuple[float | None, Ends | None]:
@@ -117,12 +131,12 @@ def failures_by_reason(frame: pd.DataFrame, most: int = 50) -> pd.DataFrame:
 
 
 def workers_table(beat: Heartbeat, most: int = 64) -> pd.DataFrame:
-    """What each worker is at, busy ones by the longest first, then how many are idle."""
+    """What each busy worker is at, in the order of their names."""
     rows = [
         {
             "Worker": running.worker or "",
             "Trial": running.trial,
-            "Doing": _doing(running.phase, running.share),
+            "Doing": DOING.get(running.phase or "", running.phase or "running"),
             "For": running.seconds if running.phase_seconds is None else running.phase_seconds,
             "Since it began": running.seconds,
             "Training": running.share,
@@ -133,8 +147,3 @@ def workers_table(beat: Heartbeat, most: int = 64) -> pd.DataFrame:
     columns = ["Worker", "Trial", "Doing", "For", "Since it began", "Training", "Origin"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values("Worker", kind="stable", ignore_index=True)
-
-
-def _doing(phase: str | None, share: float | None) -> str:
-    words = {"waiting": "waiting for the device", "counting": "counting costs"}
-    return words.get(phase or "", phase or "running")

@@ -13,6 +13,7 @@ from results import Objective
 from results.several_runs import Standing, best_of, common_objectives, hypervolumes
 
 MOST = 8
+NAMELESS = ""
 MOST_POINTS = 600  # of each run's front that are drawn
 WHERE = ("device", "threads", "dtype", "torch", "kernels", "data")
 
@@ -23,7 +24,7 @@ def standing_of(loaded: Loaded, name: str) -> Standing:
 
 
 def run_sheet(runs: Sequence[Standing]) -> pd.DataFrame:
-    """A row per figure, a column per run."""
+    """A row per figure, a column per run; the figures' names are in the column without a name."""
     shares = hypervolumes(runs)
     objectives = list(dict.fromkeys(o for run in runs for o in run.objectives))
     rows = [
@@ -37,7 +38,7 @@ def run_sheet(runs: Sequence[Standing]) -> pd.DataFrame:
     for o in objectives:
         title = quantity(o.column, runs[0].report, objectives).title
         rows.append((f"Best {lowered(title)}", [_best(run, o) for run in runs]))
-    columns = ["Figure", *(run.name for run in runs)]
+    columns = [NAMELESS, *(run.name for run in runs)]  # any word may be a run's name
     return pd.DataFrame([(name, *values) for name, values in rows], columns=columns)
 
 

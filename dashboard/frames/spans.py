@@ -87,7 +87,7 @@ def worked_of_table(table: pa.Table) -> Worked:
     )
     bars["reason"] = bars["reason"].astype("string").fillna("").astype(str).str.slice(0, 200)
     bars["origin"] = bars["origin"].astype(str).str.slice(0, 80)
-    return Worked(began_at, bars[list(BAR_COLUMNS)], parts, _away(bars))
+    return Worked(began_at, bars[list(BAR_COLUMNS)], parts, times_away(bars))
 
 
 BAR_COLUMNS = (
@@ -116,8 +116,8 @@ def _parts(table: pa.Table, rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _away(bars: pd.DataFrame) -> pd.DataFrame:
-    """Times of a minute and more in which no worker had a trial."""
+def times_away(bars: pd.DataFrame) -> pd.DataFrame:
+    """Times of a minute and more between bars in which no worker had a trial."""
     ordered = bars.sort_values("start", kind="stable")
     until = np.maximum.accumulate(ordered["end"].to_numpy(dtype=np.float64))[:-1]
     after = ordered["start"].to_numpy(dtype=np.float64)[1:]

@@ -41,6 +41,7 @@ def note_editor(run: Path, trial: int, annotations: Annotations) -> None:
     def take_over() -> None:
         st.session_state[base_key] = annotations_of(run).of(trial)
         st.session_state[age_key] = age + 1  # other keys, so that the widgets begin anew
+        st.session_state.pop(problem_key, None)
 
     def save() -> None:
         note, tags = st.session_state[note_key].strip(), st.session_state[tags_key]
@@ -49,13 +50,13 @@ def note_editor(run: Path, trial: int, annotations: Annotations) -> None:
                 run,
                 trial,
                 note=None if note == base.note else note,
+                over=stored.note,  # what was last shown
                 tag=[tag.strip() for tag in tags if tag.strip() not in base.tags],
                 untag=[tag for tag in base.tags if tag not in tags],
             )
         except RunError as error:
             st.session_state[problem_key] = str(error)
         else:
-            st.session_state.pop(problem_key, None)
             take_over()
 
     with st.form(f"annotate-{trial}", border=True):

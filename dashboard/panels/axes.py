@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -15,9 +14,7 @@ from dashboard.frames.quantities import Quantity
 from dashboard.loading import Loaded
 from dashboard.look import palette
 from results.design_axes import DesignAxes, axis_words, lower_words
-from results.slices import EXACT_PAIRS, FEW, by_layer, by_two, groups, means
-
-SURE = 0.05  # of a pair that is said to act together
+from results.slices import EXACT_PAIRS, FEW, by_layer, by_two, extremes, groups, means
 
 
 @st.fragment  # another axis draws this part alone again
@@ -67,11 +64,10 @@ def one_axis(loaded: Loaded, axes: DesignAxes, q: Quantity) -> None:
 
 
 def _slice_sentence(by_value: pd.DataFrame, title: str, q: Quantity) -> str:
-    rows = by_value[by_value["count"] >= FEW]
-    if len(rows) < 2:
+    found = extremes(by_value)
+    if found is None:
         return f"Too few designs share a value of {lower_words(title)} to compare their means."
-    low, high = (rows.iloc[place(rows["mean"])] for place in (np.argmin, np.argmax))
-    apart = low["high"] < high["low"]
+    low, high, apart = found
     means_text = (
         f"mean {lower_words(q.title)} goes from {low['mean']:.3g} (at {low['group']}) to "
         f"{high['mean']:.3g} (at {high['group']})"
@@ -110,7 +106,7 @@ def two_axes(loaded: Loaded, axes: DesignAxes, q: Quantity) -> None:
     if pairs.empty:
         st.text("There are too few axes or designs to tell how two act together.")
         return
-    sure = pairs[(pairs["p"] < SURE) & (pairs["share"] > 0)]
+    sure = pairs[pairs["sure"].astype(bool)]
     if sure.empty:
         st.text(
             f"No pair of axes acts together on {lower_words(q.title)}, beyond what each does alone."
@@ -128,7 +124,7 @@ def two_axes(loaded: Loaded, axes: DesignAxes, q: Quantity) -> None:
         table = pairs.head(8).assign(
             pair=[_pair_words(option) for option in options[:8]],
             share=100 * pairs["share"].head(8),
-            sure=["yes" if p < SURE else "no" for p in pairs["p"].head(8)],
+            sure=["yes" if is_sure else "no" for is_sure in pairs["sure"].head(8)],
         )
         st.dataframe(
             table[["pair", "share", "sure"]],
@@ -142,7 +138,9 @@ def two_axes(loaded: Loaded, axes: DesignAxes, q: Quantity) -> None:
                     help="Of the variance of the metric, beyond the sum of what each does.",
                 ),
                 "sure": st.column_config.TextColumn(
-                    "Sure", width=60, help="Whether it is beyond chance, counting all pairs."
+                    "Sure",
+                    width=60,
+                    help="Whether it is beyond chance, counting all pairs, and half a percent.",
                 ),
             },
             alt="Pairs of axes by how much of the metric they explain beyond the sum of both.",

@@ -16,6 +16,7 @@ from dashboard.frames.quantities import Quantity, digits
 from dashboard.loading import Loaded
 from dashboard.scope import Bound, Scope, put_scope, scope, sources_of
 
+MOST_DIGITS = 13  # beyond, a number is spelled out
 STOPS = 60  # places where the knob of a slider may stand
 LOG_SPAN = 100.0  # largest by smallest value beyond which stops are evenly spaced in logarithms
 MORE = "filter_columns"  # columns that this session added to the bar
@@ -43,7 +44,7 @@ def filter_bar(loaded: Loaded) -> Scope:
                     _slider(loaded, known[column], asked)
         left, middle, right = st.columns([1, 1, 1], gap="large")
         with left:
-            _adder(columns, known)
+            _adder(loaded, columns, known)
         with middle:
             _origins(loaded, asked)
         with right:
@@ -69,19 +70,27 @@ def stops(values: pd.Series) -> list[float]:
 
 
 def labelled(places: Iterable[float], q: Quantity, exact: Iterable[float]) -> dict[float, str]:
-    """Places and what is written at them; of those that read alike the exact ones stay."""
-    ordered = sorted(set(places) | set(exact))
-    width = (ordered[-1] - ordered[0]) / STOPS or 1.0
+    """Places and what is written at them; of those that read alike the exact ones stay.
+
+    These have as many digits as it takes to tell them apart.
+    """
+    kept = sorted(set(exact))
+    ordered = sorted({*places, *kept})
+    width = ordered[-1] / STOPS - ordered[0] / STOPS or 1.0
     largest = max(abs(ordered[0]), abs(ordered[-1])) or 1.0
     significant = int(np.clip(np.ceil(np.log10(largest / width)) + 1, 3, 9))
-    kept = set(exact)
-    by_text: dict[str, float] = {}
+    own = [[digits(v / q.scale, more) for v in kept] for more in range(significant, MOST_DIGITS)]
+    own.append([repr(value / q.scale) for value in kept])
+    apart = next((texts for texts in own if len(set(texts)) == len(kept)), own[-1])
+    texts = dict(zip(kept, apart, strict=True))
+    taken = {*apart, *(digits(value / q.scale, significant) for value in kept)}
     for value in ordered:
         text = digits(value / q.scale, significant)
-        if text not in by_text or value in kept:
-            by_text[text] = value
+        if value not in texts and text not in taken:
+            texts[value] = text
+            taken.add(text)
     unit = f" {q.unit}" if q.unit else ""
-    return {value: f"{text}{unit}" for text, value in by_text.items()}
+    return {value: f"{texts[value]}{unit}" for value in sorted(texts)}
 
 
 def said(bound: Bound, q: Quantity | None) -> str:
@@ -138,8 +147,9 @@ def _slider(loaded: Loaded, q: Quantity, asked: Scope) -> None:
     )
 
 
-def _adder(shown: list[str], known: dict[str, Quantity]) -> None:
-    others = [column for column in known if column not in shown]
+def _adder(loaded: Loaded, shown: list[str], known: dict[str, Quantity]) -> None:
+    varying = _varying(loaded.identity, loaded)
+    others = [column for column in known if column in varying and column not in shown]
     key = "filter_adder"
 
     def added() -> None:
@@ -240,6 +250,13 @@ def _stops(loaded: Loaded, column: str) -> list[float]:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _stops_of(identity: Identity, column: str, _loaded: Loaded) -> list[float]:
     return stops(_loaded.report[column])
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _varying(identity: Identity, _loaded: Loaded) -> set[str]:
+    """The columns that have a range to choose from."""
+    report = _loaded.report
+    return {c for c in quantities_of(_loaded) if report[c].min() < report[c].max()}
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

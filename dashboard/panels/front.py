@@ -31,18 +31,19 @@ def best_buttons(loaded: Loaded, under: pd.DataFrame, objectives: list[Quantity]
             most = "Highest" if q.objective.direction == "max" else "Lowest"
             _button(
                 f"{most} {lower_words(q.title)}: {fitting.text(float(values.iloc[place]))}",
+                q.column,
                 under,
                 place,
             )
         for place in np.flatnonzero(under["knee"].to_numpy(dtype=bool))[:1]:
-            _button("The knee", under, int(place))
+            _button("The knee", "knee", under, int(place))
 
 
-def _button(label: str, under: pd.DataFrame, place: int) -> None:
+def _button(label: str, what: str, under: pd.DataFrame, place: int) -> None:
     trial = int(under["trial"].iloc[place])
     st.button(
         escaped(label),
-        key=f"best_{label.split(':')[0]}",
+        key=f"best_of-{what}",
         type="primary" if trial in selected() else "secondary",
         help=f"Select trial {trial}",
         on_click=lambda: select([trial]),

@@ -12,6 +12,7 @@ from dashboard.charts import fronts_chart, interval_chart
 from dashboard.draw import draw
 from dashboard.frames.runs_compared import (
     MOST,
+    NAMELESS,
     best_table,
     fronts_table,
     kinds_of_rows,
@@ -81,6 +82,7 @@ def _figures(runs: list[Standing]) -> None:
         table,
         hide_index=True,
         height=38 + 35 * len(table),
+        column_config={NAMELESS: "Figure"},
         alt="How far each run got, a column per run.",
     )
     same = bool(common_objectives(runs))
@@ -125,11 +127,12 @@ def _configurations(opened: dict[str, Loaded]) -> None:
     if table.empty:
         st.caption("The runs were configured alike.")
         return
-    table.columns = pd.Index(["Key", *opened])
+    table.columns = pd.Index([NAMELESS, *opened])
     st.dataframe(
         table,
         hide_index=True,
         height=min(38 + 35 * len(table), 480),
+        column_config={NAMELESS: "Key"},
         alt="The keys in which the configurations differ, a column per run.",
     )
     st.caption(f"{len(table)} key{'' if len(table) == 1 else 's'} differ; - is a key not there.")
