@@ -21,15 +21,22 @@ from results.errors import RunError
 
 
 def prepare(root: Path) -> None:
-    """Import every page, and with them pandas, Altair and the rest; read the run seen first."""
+    """Import every page, and with them pandas, Altair and the rest; read the run seen first.
+
+    What takes longest of its start page is computed as well.
+    """
     for module in iter_modules(app_pages.__path__):
         import_module(f"{app_pages.__name__}.{module.name}")
+    from dashboard.frames.derived import summary_of
+    from dashboard.frames.derived_progress import gains_of, growth_by_source_of
     from dashboard.frames.run_list import newest
     from dashboard.loading import open_run, runs_under
 
     with suppress(RunError):  # a page will say what is wrong
         if runs := runs_under(root):
-            open_run(runs[newest(runs)])
+            loaded = open_run(runs[newest(runs)])
+            for computed in (summary_of, growth_by_source_of, gains_of):
+                computed(loaded)
 
 
 if __name__ == "__main__":

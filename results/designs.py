@@ -108,6 +108,8 @@ def _over_seeds(frame: pd.DataFrame, first: pd.DataFrame) -> pd.DataFrame:
     """Metrics by key: means over seeds, and the deviation of what is trained."""
     metrics = numeric_columns(frame)
     errors = [c for c in metrics if c.endswith("_se")]
+    several = frame.duplicated("key", keep=False)
+    single, frame = frame[~several], frame[several]  # of one row nothing is to be taken together
     frame = frame.assign(**{c: frame[c] ** 2 for c in errors})  # variances have a mean
     per_seed = frame.groupby(["key", "seed"], sort=False)[metrics].mean()
     designs = per_seed.groupby(level="key", sort=False)
@@ -115,12 +117,13 @@ def _over_seeds(frame: pd.DataFrame, first: pd.DataFrame) -> pd.DataFrame:
     found[errors] = np.sqrt(found[errors])
     for cell in cells(frame):  # the same in each row, and a mean would round it
         names = columns_of(cell, frame)
-        same = first[f"{cell}{PROCESSES}"].notna()
-        found.loc[same.index[same], names] = first.loc[same, names]
+        same = first.loc[found.index, f"{cell}{PROCESSES}"].notna()
+        found.loc[same.index[same], names] = first.loc[same.index[same], names]
     if len(per_seed) > len(found):
         trained = [c for c in metrics if is_trained(c)]
         found = found.join(designs[trained].std().add_suffix("_sd"))
-    return found
+    alone = single.set_index("key")[metrics].astype(found[metrics].dtypes.to_dict())
+    return pd.concat([found, alone]) if len(found) else alone
 
 
 def _any_settings(rows: pd.DataFrame) -> bool:

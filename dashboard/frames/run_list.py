@@ -125,7 +125,7 @@ def _created(path: Path) -> float:
     return _created_at(str(path), file.st_mtime_ns, file.st_mtime)
 
 
-@st.cache_data(max_entries=4096, show_spinner=False)
+@st.cache_resource(max_entries=4096, show_spinner=False)
 def _created_at(path: str, _stamp: int, otherwise: float) -> float:
     try:
         at = read_description(Path(path))["created_at"]
