@@ -2,8 +2,8 @@
 
     python benchmarks/dashboard.py [--trials 1000 100000] [--times 3]
 
-About fifteen minutes. Runs are made up (benchmarks/made_runs.py). A first view is a fresh server and
-a fresh browser, with nothing cached; the clock stops when the last chart was drawn. It is timed at
+About fifteen minutes. Runs are made up (benchmarks/made_runs.py). A first view is a fresh server
+and a fresh browser, nothing cached; the clock stops when the last chart was drawn. It is timed at
 once, the moment that the server answers, and after four seconds, in which the server reads the
 newest run by itself. A second view is another fresh browser. A filter is a condition, typed; it
 counts from the key press until the page is drawn anew. Memory is the server's after all pages.
