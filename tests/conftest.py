@@ -6,6 +6,7 @@ And Ray's settings, which it reads once in a process, in whatever order tests co
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,14 @@ from pathlib import Path
 import pytest
 
 from controller.engines import ray_environment
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached() -> Iterator[None]:
+    """What the dashboard's pages keep between their runs, where a test loads any."""
+    yield
+    if "streamlit" in sys.modules:
+        sys.modules["streamlit"].cache_resource.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows, trial_row
 from streamlit.testing.v1 import AppTest
 
@@ -18,13 +16,6 @@ from dashboard.loading import open_run
 from dashboard.panels.compare_table import origins
 from results.side_by_side import chosen_designs, chosen_rows, lines
 from search_space import preset
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from dashboard_examples import HOSTILE, make_run, page_alone, said, some_rows, trial_row
 from streamlit.testing.v1 import AppTest
 
@@ -17,13 +15,6 @@ from dashboard.frames.designs import cache_curves
 from dashboard.loading import open_run
 from search_space import preset
 from search_space.counts import kv_cache_bytes
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import streamlit as st
 import torch
 from dashboard_examples import make_run, page_alone, said, some_rows, trial_row
 from safetensors.torch import save_file
@@ -51,12 +50,10 @@ def small(name: str) -> Design:
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    st.cache_resource.clear()
+def _no_job_left() -> Iterator[None]:
     yield
     if (job := jobs().last) is not None:
         job.cancel()
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows
 
 from dashboard.frames.quantities import quantity
 from dashboard.panels.filters import escaped, labelled, stops
 from dashboard.panels.filters import said as bound_words
 from dashboard.scope import Bound
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import attention_chart
@@ -93,13 +91,6 @@ def test_the_chart_is_valid_and_its_cells_have_whole_pixels(colours: Palette, si
     spec = attention_chart(drawn, signed, colours).to_dict()
     assert (spec["width"], spec["height"]) == (64 * 6, 60 * 6)
     assert (spec["encoding"]["color"]["scale"]["domain"][0] < 0) == signed
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from pkgutil import iter_modules
 from typing import Any
 
 import pytest
-import streamlit as st
 from dashboard_examples import (
     HOSTILE,
     make_run,
@@ -32,13 +30,6 @@ from results import RunWriter, TrialRow
 from search_space import preset
 
 PAGES = sorted(module.name for module in iter_modules(app_pages.__path__))
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows, trial_row
 
 from dashboard.charts.importance import grid_chart, importance_chart, motif_chart, slice_chart
@@ -23,13 +21,6 @@ from results.importance import importances
 from results.motifs import motifs
 from results.slices import by_layer, groups, means
 from search_space import Design, Heads, LayerDesign, NoPosition
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

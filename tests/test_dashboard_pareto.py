@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows
 
 from dashboard.charts.labels import HEIGHT, LETTER, LINE, WIDTH, placed
@@ -28,13 +26,6 @@ from dashboard.panels.picking import after_click, bounds_in, ranges_of, trials_i
 from dashboard.scope import Scope
 from results import RunWriter, front_report
 from results.report import front_among
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

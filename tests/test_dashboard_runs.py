@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from dashboard_examples import HOSTILE, make_run, page_alone, said, some_rows, whole_app
 from streamlit.testing.v1 import AppTest
 
@@ -16,14 +14,6 @@ from dashboard.frames.run_list import Looked, facts_of, look_up, newest, run_tab
 from dashboard.loading import runs_under
 from results import RunWriter
 from results.folder import checksum_of
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

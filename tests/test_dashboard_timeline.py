@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from dashboard_examples import make_run, page_alone, said, some_rows
 
 from dashboard.charts.timeline import timeline_chart, use_chart
@@ -36,13 +35,6 @@ from results import TrialRow, interpret
 from results.schema import rows_to_table
 
 AT = 1e9
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 def row(

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from dashboard_examples import HOSTILE, make_run, page_alone, said, some_rows, trial_row
 from streamlit.testing.v1 import AppTest
 
@@ -35,13 +34,6 @@ from results.annotations import Annotations, annotate, read_annotations
 from search_space import preset
 
 NOBODY = Annotations()
-
-
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 def rows_with_ends() -> Iterator[TrialRow]:

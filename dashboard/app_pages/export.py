@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import selection
 from dashboard.export_job import Request, jobs
-from dashboard.frames.candidates import lowered
 from dashboard.frames.derived import quantities_of, report_under
 from dashboard.frames.designs import read_design
 from dashboard.frames.exporting import (
@@ -32,6 +31,7 @@ from dashboard.panels.cards import trial_card
 from dashboard.panels.export_result import show_job
 from dashboard.panels.filters import escaped, filter_bar
 from dashboard.view import View
+from results.design_axes import lower_words
 from search_space import Design
 
 POLL = 1.0  # seconds between looks at an export under way
@@ -101,7 +101,9 @@ def _choice(loaded: Loaded) -> int | None:
 
 def _named(q: Quantity) -> str:
     """`Best accuracy`, `Lowest KV cache`."""
-    return f"{'Best' if q.objective.direction == 'max' else 'Lowest'} {escaped(lowered(q.title))}"
+    return (
+        f"{'Best' if q.objective.direction == 'max' else 'Lowest'} {escaped(lower_words(q.title))}"
+    )
 
 
 def _missing(loaded: Loaded) -> None:

@@ -19,6 +19,7 @@ from dashboard.loading import Loaded, open_run
 from dashboard.look import palette
 from dashboard.messages import show_command, show_no_rows
 from dashboard.panels.axes import one_axis, two_axes
+from dashboard.panels.colour import colour_picker
 from dashboard.panels.filters import filter_bar
 from dashboard.panels.picking import select, selected
 from dashboard.scope import Scope
@@ -44,7 +45,9 @@ def _body(loaded: Loaded, view: View) -> None:
     by_column = quantities_of(loaded)
     with st.container(horizontal=True, gap="medium"):
         q = _metric(by_column, loaded)
-        colour = _colour(by_column)
+        colour = colour_picker(
+            by_column, "Colour of lines", "on the front or not", "parallel_colour", 240
+        )
     objectives = [by_column[o.column] for o in loaded.run.objectives]
     axes = axes_of(loaded)
     _parallel(loaded, view, objectives, colour, kept)
@@ -75,21 +78,6 @@ def _metric(by_column: dict[str, Quantity], loaded: Loaded) -> Quantity:
         help="Slices and interactions are of this metric, importance of it and the objectives.",
     )
     return by_column[column]
-
-
-def _colour(by_column: dict[str, Quantity]) -> Quantity | None:
-    options = ["", *by_column]
-    asked = selection.get("colour")
-    chosen = st.selectbox(
-        "Colour of lines",
-        options,
-        index=options.index(asked) if asked in by_column else 0,
-        format_func=lambda c: by_column[c].heading if c in by_column else "on the front or not",
-        key="parallel_colour",
-        on_change=lambda: selection.put("colour", st.session_state["parallel_colour"] or None),
-        width=240,
-    )
-    return by_column.get(chosen)
 
 
 @st.fragment  # a click draws this part alone again

@@ -24,6 +24,7 @@ from dashboard.live import refreshing
 from dashboard.loading import Loaded, open_run
 from dashboard.look import palette
 from dashboard.messages import show_command, show_no_rows
+from dashboard.panels.colour import colour_picker
 from dashboard.panels.filters import filter_bar
 from dashboard.panels.front import best_buttons, front_panel, selection_panel
 from dashboard.panels.picking import after_click, bounds_in, ranges_of, select, selected, trials_in
@@ -77,7 +78,7 @@ def _axes(by_column: dict[str, Quantity], loaded: Loaded) -> tuple[Axes, Quantit
     with st.container(horizontal=True, vertical_alignment="top", gap="medium"):
         y = _axis("Vertical axis", "y", first, by_column)
         x = _axis("Horizontal axis", "x", second, by_column)
-        colour = _colour(by_column)
+        colour = colour_picker(by_column, "Colour", "where it came from", "axis_colour", 200)
         log = st.pills(
             "Log scale",
             ["y", "x"],
@@ -117,21 +118,6 @@ def _axis(label: str, name: selection.Name, default: str, by_column: dict[str, Q
         on_change=lambda: selection.put(name, st.session_state[f"axis_{name}"]),
         width=200,
     )
-
-
-def _colour(by_column: dict[str, Quantity]) -> Quantity | None:
-    options = ["", *by_column]
-    asked = selection.get("colour")
-    chosen = st.selectbox(
-        "Colour",
-        options,
-        index=options.index(asked) if asked in by_column else 0,
-        format_func=lambda c: by_column[c].heading if c in by_column else "where it came from",
-        key="axis_colour",
-        on_change=lambda: selection.put("colour", st.session_state["axis_colour"] or None),
-        width=200,
-    )
-    return by_column.get(chosen)
 
 
 def _keep_log() -> None:

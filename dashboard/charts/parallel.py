@@ -5,9 +5,10 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from dashboard.frames.parameters import LOG_SPAN, Parallel
+from dashboard.charts.hues import value_hue
+from dashboard.frames.parameters import Parallel
 from dashboard.frames.quantities import Quantity
-from dashboard.look import DARK, Palette
+from dashboard.look import Palette
 
 PICK = "pick"
 HEIGHT = 420
@@ -86,23 +87,8 @@ def _hue(lines: pd.DataFrame, colour: Quantity | None, colours: Palette) -> alt.
                 labelExpr="datum.label == 'true' ? 'on the front' : 'other designs'",
             ),
         )
-    values = lines["colour"].dropna()
-    is_log = len(values) > 0 and values.min() > 0 and values.max() / values.min() > LOG_SPAN
-    extent = [0.22, 1.0] if colours == DARK else [0.0, 0.9]
-    return alt.Color(
-        "colour:Q",
-        scale=alt.Scale(
-            type="log" if is_log else "linear",
-            scheme=alt.SchemeParams(name="viridis", extent=extent),
-            nice=False,
-        ),
-        legend=alt.Legend(
-            title=colour.heading,
-            orient="bottom",
-            gradientLength=260,
-            gradientOpacity=1,
-            titleLimit=300,
-        ),
+    return value_hue(
+        lines["colour"], colour, colours, orient="bottom", gradientLength=260, titleLimit=300
     )
 
 

@@ -7,17 +7,17 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
+from dashboard.charts.hues import value_hue
 from dashboard.charts.labels import placed
 from dashboard.frames.origins import PRESET, RANDOM, SEARCHED
 from dashboard.frames.points import DOMINATED, FRONT, WITHIN
 from dashboard.frames.quantities import Quantity
-from dashboard.look import DARK, Palette
+from dashboard.look import Palette
 
 PICK, ZOOM, BRUSH = "pick", "zoom", "brush"
 Mode = Literal["zoom", "select"]
 Domain = tuple[float, float]
 MANY = 12  # designs that are selected
-LOG_SPAN = 100.0  # of a colour's values, beyond which its scale is logarithmic
 
 
 def pareto_chart(
@@ -129,7 +129,19 @@ def _points(
     )
     baseline = alt.datum.source == PRESET  # a baseline is seen wherever it stands
     tooltip = _tooltips(x, y, colour)
-    hue = _origin_hue(colours, legend) if colour is None else _value_hue(points, colour, colours)
+    hue = (
+        _origin_hue(colours, legend)
+        if colour is None
+        else value_hue(
+            points["colour"],
+            colour,
+            colours,
+            orient="right",
+            gradientLength=240,
+            titleLimit=160,
+            tickCount=5,
+        )
+    )
     kept = base.transform_filter("datum.kept")
     marks = kept.mark_point(filled=True, stroke=colours.paper, strokeWidth=0.8, clip=True).encode(
         color=hue,
@@ -163,29 +175,6 @@ def _origin_hue(colours: Palette, legend: alt.Legend) -> alt.Color:
     hues = [colours.searched, colours.random, colours.preset]
     scale = alt.Scale(domain=[SEARCHED, RANDOM, PRESET], range=hues)
     return alt.Color("source:N", scale=scale, legend=legend)
-
-
-def _value_hue(points: pd.DataFrame, colour: Quantity, colours: Palette) -> alt.Color:
-    """Viridis, without its end that the paper swallows."""
-    values = points["colour"].dropna()
-    is_log = len(values) > 0 and values.min() > 0 and values.max() / values.min() > LOG_SPAN
-    extent = [0.22, 1.0] if colours == DARK else [0.0, 0.9]
-    return alt.Color(
-        "colour:Q",
-        scale=alt.Scale(
-            type="log" if is_log else "linear",
-            scheme=alt.SchemeParams(name="viridis", extent=extent),
-            nice=False,
-        ),
-        legend=alt.Legend(
-            title=colour.heading,
-            orient="right",
-            gradientLength=240,
-            gradientOpacity=1,
-            titleLimit=160,
-            tickCount=5,
-        ),
-    )
 
 
 def _tooltips(x: Quantity, y: Quantity, colour: Quantity | None) -> list[alt.Tooltip]:

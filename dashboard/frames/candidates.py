@@ -11,6 +11,7 @@ import pandas as pd
 from dashboard.frames.origins import preset_name
 from dashboard.frames.quantities import Quantity, quantity
 from dashboard.loading import Loaded
+from results.design_axes import lower_words
 from results.fronts import best
 
 MOST_OF_FRONT = 60
@@ -49,7 +50,7 @@ def candidates(loaded: Loaded) -> list[Candidate]:
 
 def figures_of(row: pd.Series, known: list[Quantity]) -> str:
     """`accuracy 0.61, KV cache 12 MiB`."""
-    return ", ".join(f"{lowered(q.title)} {q.text(float(row[q.column]))}" for q in known)
+    return ", ".join(f"{lower_words(q.title)} {q.text(float(row[q.column]))}" for q in known)
 
 
 def front_order(loaded: Loaded) -> list[int]:
@@ -89,14 +90,9 @@ def _rows(loaded: Loaded, known: list[Quantity]) -> Iterator[tuple[pd.Series, st
         return
     yield from ((row, "Knee") for _, row in report[report["knee"]].iterrows())
     for q in known:
-        yield report.loc[[best(report, q.objective)]].iloc[0], f"Best {lowered(q.title)}"
+        yield report.loc[[best(report, q.objective)]].iloc[0], f"Best {lower_words(q.title)}"
     origins = report["origin"].astype(str)
     for _, row in report[origins.str.contains("preset:", regex=False)].head(40).iterrows():
         yield row, f"Preset {preset_name(str(row['origin']))[:40]}"
     for trial in front_order(loaded)[:MOST_OF_FRONT]:
         yield report[report["trial"] == trial].iloc[0], "Front"
-
-
-def lowered(title: str) -> str:
-    """Within a sentence; abbreviations stay."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.candidates import lowered
 from dashboard.frames.quantities import Interval, Quantity, quantity
 from dashboard.loading import Loaded
 from results import against_presets, interval
+from results.design_axes import lower_words
 from results.origins import STRATEGY
 
 
@@ -37,7 +37,7 @@ def highlights(loaded: Loaded, by_column: dict[str, Quantity]) -> list[Highlight
             place = int(np.nanargmin(objective.signed(front[objective.column])))
             trial = int(front["trial"].iloc[place])
             best = "highest" if objective.direction == "max" else "lowest"
-            titles.setdefault(trial, []).append(f"{best} {lowered(q.title)}")
+            titles.setdefault(trial, []).append(f"{best} {lower_words(q.title)}")
     rows = {int(row["trial"]): row for _, row in front.iterrows()}
     return [
         Highlight(
@@ -74,7 +74,7 @@ def gains(loaded: Loaded, by_column: Mapping[str, Quantity]) -> str:
     if not (strategy or chance) or not origins.str.contains("preset:", regex=False).any():
         return ""
     compared = against_presets(frame, objectives, loaded.noise)
-    return " ".join(compared.sentences(lambda column: lowered(by_column[column].title)))
+    return " ".join(compared.sentences(lambda column: lower_words(by_column[column].title)))
 
 
 def _figure(loaded: Loaded, row: pd.Series, q: Quantity) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dashboard.frames.quantities import Quantity, digits
+from dashboard.frames.quantities import LOG_SPAN, Quantity, digits
 from dashboard.scope import Bools, Scope
 from results.design_axes import DesignAxes, axis_words
 
@@ -20,7 +20,6 @@ LINES, FADED_LINES = 320, 60  # that a parallel chart tells apart
 MOST_FRONT_LINES = 120
 MOST_FIGURES = 7  # axes beside the objectives
 TICKS = 5
-LOG_SPAN = 100.0
 SLICE_POINTS = 700
 OWN = "figure "  # before a figure's name, in a table that has metrics as well
 

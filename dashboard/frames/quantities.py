@@ -28,6 +28,7 @@ NAMES = {
     "deployed_bytes": "Weights and cache",
 }
 BYTE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1))
+LOG_SPAN = 100.0  # largest by smallest value, beyond which a logarithmic scale tells more
 COUNT_UNITS = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 
 

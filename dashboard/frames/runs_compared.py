@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dashboard.frames.candidates import figures_of, lowered
+from dashboard.frames.candidates import figures_of
 from dashboard.frames.quantities import Quantity, digits, quantity
 from dashboard.loading import Loaded
 from results import Objective
+from results.design_axes import lower_words
 from results.several_runs import Standing, best_of, common_objectives, hypervolumes
 
 MOST = 8
@@ -37,7 +38,7 @@ def run_sheet(runs: Sequence[Standing]) -> pd.DataFrame:
     ]
     for o in objectives:
         title = quantity(o.column, runs[0].report, objectives).title
-        rows.append((f"Best {lowered(title)}", [_best(run, o) for run in runs]))
+        rows.append((f"Best {lower_words(title)}", [_best(run, o) for run in runs]))
     columns = [NAMELESS, *(run.name for run in runs)]  # any word may be a run's name
     return pd.DataFrame([(name, *values) for name, values in rows], columns=columns)
 

@@ -12,13 +12,12 @@ import streamlit as st
 
 from dashboard.frames.derived import Identity, kept_of, quantities_of
 from dashboard.frames.origins import AGAIN, PRESET, RANDOM, SEARCHED
-from dashboard.frames.quantities import Quantity, digits
+from dashboard.frames.quantities import LOG_SPAN, Quantity, digits
 from dashboard.loading import Loaded
 from dashboard.scope import Bound, Scope, put_scope, scope, sources_of
 
 MOST_DIGITS = 13  # beyond, a number is spelled out
 STOPS = 60  # places where the knob of a slider may stand
-LOG_SPAN = 100.0  # largest by smallest value beyond which stops are evenly spaced in logarithms
 MORE = "filter_columns"  # columns that this session added to the bar
 SAID, AGE = "filter_said", "filter_age"  # what the widgets say, and how often they were made anew
 LABELS = {SEARCHED: "searched", RANDOM: "random", PRESET: "presets", AGAIN: "trained again"}
