@@ -15,9 +15,9 @@ from dashboard.panels.cards import trial_card
 from dashboard.panels.filters import escaped
 from dashboard.panels.picking import select, selected
 from dashboard.view import View
+from results.design_axes import lower_words
 
 TABLE, SHOWN, AGE = "front_table", "front_table_shown", "front_table_age"
-from results.design_axes import lower_words
 
 
 def best_buttons(loaded: Loaded, under: pd.DataFrame, objectives: list[Quantity]) -> None:
