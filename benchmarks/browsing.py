@@ -81,7 +81,9 @@ def serving(root: Path, cwd: Path | None = None) -> Iterator[Served]:
     """The dashboard of a folder of runs, while it lives; `cwd` is where it writes exports."""
     port = unused_port()
     quiet = subprocess.DEVNULL
-    arguments = [*ATTNAS, "dashboard", str(root.resolve()), "--port", str(port)]
+    cwd = cwd or root.resolve().parent
+    named = os.path.relpath(root.resolve(), cwd)  # as pages show it in their commands
+    arguments = [*ATTNAS, "dashboard", named, "--port", str(port)]
     process = subprocess.Popen(
         arguments, stdout=quiet, stderr=quiet, start_new_session=True, cwd=cwd
     )

@@ -45,17 +45,15 @@ class PresetComparison:
         if self.reason is not None:
             return [f"Nothing can be said of the search against the presets: {self.reason}."]
         again = "trained again" if self.fresh else "of one training, in part lucky"
+        found = f"{self.found} found design{'' if self.found == 1 else 's'} compared, {again}"
         if not self.gained:
-            return [
-                f"Against the presets the search gained nothing beyond noise ({self.found} found "
-                f"designs compared, {again})."
-            ]
+            return [f"Against the presets the search gained nothing beyond noise ({found})."]
         figures = ", ".join(each.in_words(name) for each in self.first)
         count = len(self.adding)
         offered = "a trade-off" if count == 1 else f"{count} trade-offs"
         added = (
-            f"The search found {offered} that no preset offers ({self.found} found designs "
-            f"compared, {again}); trial {self.adding[0]} against {self.gains[0].preset}, the "
+            f"The search found {offered} that no preset offers ({found}); "
+            f"trial {self.adding[0]} against {self.gains[0].preset}, the "
             f"strongest preset: {figures}."
         )
         return [added, self._beaten()]

@@ -17,6 +17,7 @@ from results.objectives import Objective
 
 Bools = npt.NDArray[np.bool_]
 FEWER_DRAWS = 200  # a share of a half is then good to 0.07, at 95%
+MOST_DRAWN = 10_000  # designs among which that is done within a tenth of a second
 Keep = Callable[[pd.DataFrame], Bools]  # which rows of `by_design`'s table are of interest
 
 
@@ -57,11 +58,14 @@ def front_among(
 ) -> pd.DataFrame:
     """The front report of the designs that are kept, as `front_report` with `keep` makes it.
 
-    `front_probability` is from fewer draws, so that one can wait for it.
+    `front_probability` is from fewer draws, so that one can wait for it; of more designs than
+    `MOST_DRAWN` it is unknown.
     """
     kept = _judged(report[keep].reset_index(drop=True), objectives, noise)
-    kept["front_probability"] = front_probability(kept, objectives, noise, FEWER_DRAWS)
-    return kept
+    if len(kept) > MOST_DRAWN:
+        unknown = pd.Series(pd.NA, index=kept.index, dtype="Float64")
+        return kept.assign(front_probability=unknown)
+    return kept.assign(front_probability=front_probability(kept, objectives, noise, FEWER_DRAWS))
 
 
 def _judged(designs: pd.DataFrame, objectives: Sequence[Objective], noise: Noise) -> pd.DataFrame:
@@ -112,7 +116,7 @@ def _same_as(
     designs: pd.DataFrame, columns: Sequence[Estimate], on_front: Bools
 ) -> list[list[int] | None]:
     """For front rows: the trials of the others that noise does not tell apart from them."""
-    same: list[list[int] | None] = [[] for _ in range(len(designs))]
+    same: list[list[int] | None] = [[]] * len(designs)  # one empty list for all others
     rows = np.flatnonzero(on_front)
     trials = designs["trial"].to_numpy()
     for row in rows:

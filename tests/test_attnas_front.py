@@ -250,7 +250,7 @@ def test_the_table_says_what_was_gained_on_presets_and_on_random(
     path = run_of(tmp_path / "run", rows)
     print_front(path)
     said = capsys.readouterr().out
-    assert "The search found a trade-off that no preset offers (1 found designs compared, " in said
+    assert "The search found a trade-off that no preset offers (1 found design compared, " in said
     assert "trial 2 against mha, the strongest preset: accuracy +0.201" in said
     assert "1 of 1 presets are beaten outright: mha by trial 2." in said
     assert "KV cache × 0.50" in said

@@ -13,7 +13,7 @@ import pandas as pd
 Floats = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
-WIDTH, HEIGHT = 640.0, 480.0
+WIDTH, HEIGHT = 500.0, 370.0  # what a window of 1,440 pixels leaves of the page
 LETTER, LINE = 6.6, 15.0  # pixels of a letter of 12 px, and of a line
 NEAR, STEP, RINGS, WAYS = 17.0, 13.0, 7, 16
 LEADER = 24.0  # pixels from which on a label needs a line to its point

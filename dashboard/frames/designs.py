@@ -28,7 +28,7 @@ def read_design(text: str) -> Design | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def words(text: str) -> str:
     """`4 layers: 1 dense, 3 window 256; grouped-query 8:2, 8 × 32`."""
     design = read_design(text)
