@@ -153,3 +153,12 @@ def test_labels_cover_neither_each_other_nor_points() -> None:
 )
 def test_a_share_is_never_rounded_to_certainty(share: object, words: str) -> None:
     assert share_text(share) == words
+
+
+def test_labels_are_placed_in_the_whole_picture() -> None:
+    near = pd.DataFrame({"x": [1.0, 1.02], "y": [0.65, 0.66], "label": ["mqa", "gqa"]})
+    alone = placed(near, (False, False))
+    assert alone["dy"].nunique() == 1  # as far apart as the picture is high
+    every = pd.concat([near, pd.DataFrame({"x": [0.3], "y": [0.1], "label": [""]})])
+    moved = placed(near, (False, False), every)
+    assert np.hypot(*np.diff(moved[["dx", "dy"]].to_numpy(), axis=0)[0]) > 12  # a line's height

@@ -20,16 +20,20 @@ LEADER = 24.0  # pixels from which on a label needs a line to its point
 POINT, KEEP_OFF = 6.0, 4.0  # half the size of a point, space around labels
 
 
-def placed(points: pd.DataFrame, log: tuple[bool, bool]) -> pd.DataFrame:
+def placed(
+    points: pd.DataFrame, log: tuple[bool, bool], drawn: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The rows with a `label`, with `dx`, `dy` in pixels and `far` where a leader is needed.
 
-    All rows are what labels keep off. `log` says of x and y whether the axis is.
+    All rows are what labels keep off. `log` says of x and y whether the axis is; `drawn` has all
+    points of the picture, where it reaches farther than these.
     """
     named = points[points["label"] != ""]
     if named.empty:
         return named.assign(dx=0.0, dy=0.0, far=False)
-    across = _pixels(points["x"].to_numpy(dtype=np.float64), log[0], WIDTH)
-    down = HEIGHT - _pixels(points["y"].to_numpy(dtype=np.float64), log[1], HEIGHT)
+    drawn = points if drawn is None else drawn
+    across = _pixels(points["x"], drawn["x"], log[0], WIDTH)
+    down = HEIGHT - _pixels(points["y"], drawn["y"], log[1], HEIGHT)
     spots = np.stack([across, down], axis=1)  # (points, 2)
     places = np.flatnonzero((points["label"] != "").to_numpy())
     taken: list[Box] = []
@@ -49,9 +53,10 @@ def placed(points: pd.DataFrame, log: tuple[bool, bool]) -> pd.DataFrame:
     return named.assign(dx=dx, dy=dy, far=np.hypot(edge, dy) > LEADER)
 
 
-def _pixels(values: Floats, is_log: bool, size: float) -> Floats:
-    values = np.log10(values) if is_log else values
-    low, high = values.min(), values.max()
+def _pixels(some: pd.Series, every: pd.Series, is_log: bool, size: float) -> Floats:
+    values, reach = (part.to_numpy(dtype=np.float64) for part in (some, every))
+    values, reach = (np.log10(values), np.log10(reach)) if is_log else (values, reach)
+    low, high = reach.min(), reach.max()
     margin = 36.0  # as the scale's padding
     return margin + (values - low) / ((high - low) or 1.0) * (size - 2 * margin)
 

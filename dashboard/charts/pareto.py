@@ -201,7 +201,7 @@ def _labels(
     both = points["knee"] & label.ne("")
     label = label.where(~both, label + " (knee)").mask(points["knee"] & ~both, "knee")
     matters = points["status"].ne(DOMINATED) & points["kept"] | label.ne("")
-    named = placed(points.assign(label=label)[matters], log)
+    named = placed(points.assign(label=label)[matters], log, points)
     base = alt.Chart(named[["x", "y", "label", "dx", "dy", "far"]]).encode(**shared)
     leaders = (
         base.transform_filter("datum.far")
